@@ -1,0 +1,23 @@
+"""What every test gets without asking: a home of its own, and nobody's settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A shared machine may stall at any moment: an example that took long is not an example that failed.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that takes the place of ``~/.penstock`` in this test, in its subprocesses too."""
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("PENSTOCK_HOME", str(home))
+    return home
