@@ -1,0 +1,82 @@
+"""Penstock: plain Python workflows over a data lake. A run is a journal."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.core.caching import task_input_hash
+    from penstock.core.states import State
+    from penstock.engine.futures import Future, as_completed, wait
+    from penstock.engine.inputs import allow_failure, quote, unmapped
+    from penstock.engine.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
+    from penstock.engine.processes import ProcessPoolTaskRunner
+    from penstock.sdk import runtime
+    from penstock.sdk.events import emit_event
+    from penstock.sdk.flows import Flow, flow
+    from penstock.sdk.logs import get_run_logger
+    from penstock.sdk.tags import tags
+    from penstock.sdk.tasks import Task, task
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Flow": "sdk.flows",
+    "Future": "engine.futures",
+    "ProcessPoolTaskRunner": "engine.processes",
+    "SequentialTaskRunner": "engine.task_runners",
+    "State": "core.states",
+    "Task": "sdk.tasks",
+    "ThreadPoolTaskRunner": "engine.task_runners",
+    "allow_failure": "engine.inputs",
+    "as_completed": "engine.futures",
+    "emit_event": "sdk.events",
+    "flow": "sdk.flows",
+    "get_run_logger": "sdk.logs",
+    "quote": "engine.inputs",
+    "tags": "sdk.tags",
+    "task": "sdk.tasks",
+    "task_input_hash": "core.caching",
+    "unmapped": "engine.inputs",
+    "wait": "engine.futures",
+}
+
+__all__ = [
+    "Flow",
+    "Future",
+    "ProcessPoolTaskRunner",
+    "SequentialTaskRunner",
+    "State",
+    "Task",
+    "ThreadPoolTaskRunner",
+    "__version__",
+    "allow_failure",
+    "as_completed",
+    "emit_event",
+    "flow",
+    "get_run_logger",
+    "quote",
+    "runtime",
+    "tags",
+    "task",
+    "task_input_hash",
+    "unmapped",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name in _WHERE:
+        value = getattr(import_module(f"penstock.{_WHERE[name]}"), name)
+    elif name == "runtime":
+        value = import_module("penstock.runtime")
+    else:
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,294 @@
+"""What a journal says: one small value per fact, in the order in which the facts became true.
+
+Records are arrays on the wire (msgpack) with a tag in front. A later version may add fields at
+the end of a record, with defaults; a reader skips records whose tag it does not know. Times are
+``at``: microseconds since 1970 UTC. ``flow_run_id`` is the flow run that a fact belongs to;
+``scope_id`` is that of the run that called the task: a flow run's, or a task run's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+FORMAT = 1
+"""Version of the journal format. Raised only when an older reader would misunderstand."""
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="record"):
+    """Base of all records."""
+
+
+class ResultRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where and how a value is kept: in the record itself, or in a content-addressed file.
+
+    ``kept`` is False for a value that was not or could not be kept; then only ``preview`` is there.
+    """
+
+    preview: str = ""
+    inline: bytes | None = None
+    location: str | None = None
+    size: int = 0
+    serializer: str = "pickle"
+    kept: bool = True
+
+
+class JournalOpened(Record, tag="open"):
+    """The first frame of every journal: who writes it."""
+
+    format: int
+    run_id: str
+    attempt: int
+    writer: str
+    host: str
+    boot_id: str
+    pid: int
+    at: int
+    penstock_version: str
+    python_version: str = ""
+
+
+class FlowRunBegan(Record, tag="flow+"):
+    """A flow run (or a subflow run) starts an attempt."""
+
+    at: int
+    flow_run_id: str
+    attempt: int
+    name: str
+    flow_name: str
+    flow_version: str
+    entrypoint: str
+    parameters: dict[str, Any]
+    arguments: ResultRecord | None = None
+    tags: tuple[str, ...] = ()
+    parent_flow_run_id: str | None = None
+    parent_task_run_id: str | None = None
+    source: str = "call"
+    forked_from: str | None = None
+    code_version: str = ""
+    description: str = ""
+
+
+class FlowRunMoved(Record, tag="flow~"):
+    """A flow run enters a state that is not final: AwaitingRetry, Retrying, Paused."""
+
+    at: int
+    flow_run_id: str
+    type: str
+    name: str
+    message: str | None = None
+    run_count: int = 1
+
+
+class FlowRunEnded(Record, tag="flow-"):
+    """A flow run enters its final state."""
+
+    at: int
+    flow_run_id: str
+    type: str
+    name: str
+    message: str | None = None
+    result: ResultRecord | None = None
+    run_count: int = 1
+
+
+class TaskDefined(Record, tag="task"):
+    """What is the same for all runs of a task; later records refer to it by ``index``.
+
+    ``key`` is the task's qualified name and version, by which replay matches. Indexes count
+    within one journal.
+    """
+
+    index: int
+    key: str
+    name: str
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    version: str = ""
+    on_interrupt: str = "retry"
+
+
+class TaskRunBegan(Record, tag="t+"):
+    """A task run starts its work.
+
+    ``task_run_id`` is derived from scope, key, inputs and occurrence, and so is the same in each
+    attempt. ``upstream`` are the ids of the task runs whose results it takes or waits for.
+    """
+
+    at: int
+    task_run_id: str
+    flow_run_id: str
+    scope_id: str
+    task: int
+    name: str
+    upstream: tuple[str, ...] = ()
+    inputs: str = ""
+    tags: tuple[str, ...] = ()
+    address: bytes = b""
+    kind: str = "task"
+
+
+class TaskRunMoved(Record, tag="t~"):
+    """A task run enters a state that is not final: AwaitingRetry, Retrying."""
+
+    at: int
+    task_run_id: str
+    type: str
+    name: str
+    message: str | None = None
+    run_count: int = 1
+
+
+class TaskRunEnded(Record, tag="t-"):
+    """A task run enters its final state. The defaults are the common case: Completed, first try."""
+
+    at: int
+    task_run_id: str
+    result: ResultRecord | None = None
+    type: str = "COMPLETED"
+    name: str = "Completed"
+    message: str | None = None
+    run_count: int = 1
+    cache: str = ""
+
+
+class TaskRunReused(Record, tag="t="):
+    """On replay: the recorded result was used, the task was not executed again."""
+
+    at: int
+    task_run_id: str
+    flow_run_id: str
+    scope_id: str
+    task: int
+    name: str
+    from_run_id: str
+    result: ResultRecord | None = None
+    upstream: tuple[str, ...] = ()
+    address: bytes = b""
+    inputs: str = ""
+
+
+class ResultsForgotten(Record, tag="forget"):
+    """A rerun sets aside what these task runs had recorded: they are executed again."""
+
+    at: int
+    flow_run_id: str
+    task_run_ids: tuple[str, ...]
+
+
+class ReplayDiverged(Record, tag="div"):
+    """On replay: the code and the journal disagree. ``kind``: changed, removed or unreadable."""
+
+    at: int
+    flow_run_id: str
+    scope_id: str
+    task_key: str
+    kind: str
+    detail: str = ""
+
+
+class LogLine(Record, tag="log"):
+    """A line of the run's log. ``level`` is a number of the ``logging`` module."""
+
+    at: int
+    flow_run_id: str
+    task_run_id: str | None
+    level: int
+    logger: str
+    message: str
+
+
+class ArtifactSaved(Record, tag="art"):
+    """A run publishes something to be looked at; the same id again replaces it."""
+
+    at: int
+    artifact_id: str
+    flow_run_id: str
+    task_run_id: str | None
+    kind: str
+    key: str | None
+    description: str | None
+    data: Any
+
+
+class EventEmitted(Record, tag="ev"):
+    """User code says that something happened."""
+
+    at: int
+    event_id: str
+    flow_run_id: str | None
+    task_run_id: str | None
+    event: str
+    resource: dict[str, str]
+    payload: dict[str, Any]
+
+
+class ProcessLost(Record, tag="lost"):
+    """Written by whoever notices: the writer's process died without ending its runs."""
+
+    at: int
+    run_id: str
+    attempt: int
+    reason: str
+
+
+class CommandIssued(Record, tag="cmd"):
+    """A user or the server acts on a run: delete, set state, cancel."""
+
+    at: int
+    run_id: str
+    command: str
+    by: str
+    details: dict[str, Any] = {}
+
+
+AnyRecord = (
+    JournalOpened
+    | FlowRunBegan
+    | FlowRunMoved
+    | FlowRunEnded
+    | TaskDefined
+    | TaskRunBegan
+    | TaskRunMoved
+    | TaskRunEnded
+    | TaskRunReused
+    | ResultsForgotten
+    | ReplayDiverged
+    | LogLine
+    | ArtifactSaved
+    | EventEmitted
+    | ProcessLost
+    | CommandIssued
+)
+
+encode = msgspec.msgpack.Encoder().encode
+"""A record as bytes."""
+
+_decode = msgspec.msgpack.Decoder(AnyRecord).decode
+
+
+def decode(payload: bytes | memoryview) -> AnyRecord | None:
+    """The record in ``payload``; None for a kind of record that this version does not know.
+
+    Raises `msgspec.DecodeError` when the bytes are no record at all.
+    """
+    try:
+        return _decode(payload)
+    except msgspec.ValidationError:
+        if _tag(payload) in _KNOWN_TAGS:
+            raise
+        return None
+
+
+def _tag(payload: bytes | memoryview) -> Any:
+    value = msgspec.msgpack.decode(payload)
+    return value[0] if isinstance(value, list) and value else None
+
+
+_KNOWN_TAGS = {kind.__struct_config__.tag for kind in AnyRecord.__args__}
+
+
+def fields(record: Record) -> tuple[Any, ...]:
+    """The record's values, in order."""
+    return msgspec.structs.astuple(record)

@@ -1,0 +1,321 @@
+"""The life of a flow run, written once, as a generator of effects."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from penstock import errors
+from penstock.core import names, outcomes, parameters, records, states
+from penstock.core.records import ResultRecord
+from penstock.core.specs import FlowSpec
+from penstock.core.states import State, StateType
+from penstock.engine import hooks, run_logs, task_run
+from penstock.engine.context import RunContext
+from penstock.engine.effects import Call, Life, Sleep, WaitFor
+from penstock.engine.futures import AsyncFuture, Future, MappedFutures, Waitable
+from penstock.engine.replay import History
+from penstock.journal import reader
+
+if TYPE_CHECKING:
+    from penstock.engine.attempt import Attempt
+    from penstock.engine.task_runners import Crew
+
+
+class Tally:
+    """What a flow run has started: how its task runs ended, and how many submitted ones have not yet."""
+
+    def __init__(self) -> None:
+        self.counts = outcomes.StateCounts()
+        self.began = 0
+        self._pending = 0
+        self._idle: Waitable | None = None
+
+    def expect(self, run: RunContext, number: int = 1) -> None:
+        """So many task runs have been submitted."""
+        with run.attempt.lock:
+            self._pending += number
+
+    def arrived(self, run: RunContext) -> None:
+        """One that was expected has ended."""
+        idle = None
+        with run.attempt.lock:
+            self._pending -= 1
+            if self._pending == 0:
+                idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.finish()
+
+    def count(self, run: RunContext, state: State) -> None:
+        """A task run that the flow itself called has ended."""
+        with run.attempt.lock:
+            self.counts.add(state)
+
+    def idle(self, run: RunContext) -> Waitable:
+        """Done when no submitted task run is under way any more."""
+        with run.attempt.lock:
+            if self._idle is None:
+                self._idle = Waitable()
+                if self._pending == 0:
+                    idle, self._idle = self._idle, None
+                    idle.finish()
+                    return idle
+            return self._idle
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+
+class FlowRun(RunContext):
+    """One flow run. User code sees it as ``runtime.flow_run``."""
+
+    __slots__ = (
+        "arguments",
+        "crew",
+        "flow_runner",
+        "given",
+        "parameters",
+        "parent",
+        "parent_task_run_id",
+        "replay",
+        "run_count",
+        "source",
+        "spec",
+        "started_at",
+        "state",
+        "tally",
+    )
+
+    def __init__(
+        self,
+        spec: FlowSpec,
+        attempt: Attempt,
+        run_id: str,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        parent: task_run.TaskRun | None = None,
+        source: str = "call",
+        source_id: str | None = None,
+        tags: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(run_id, source_id)
+        self.spec = spec
+        self.attempt = attempt
+        self.flow = self
+        self.name = name
+        self.arguments = arguments
+        self.parameters = arguments
+        self.parent = parent
+        self.source = source
+        self.tags = tags
+        inherited = parent is not None and parent.log_prints
+        self.log_prints = inherited if spec.log_prints is None else spec.log_prints
+        self.replay = spec.replay or (parent.flow.replay if parent is not None else attempt.settings.replay)
+        self.tally = Tally()
+        self.crew: Crew | None = None
+        self.run_count = 1
+        self.started_at = 0
+        self.state: State | None = None
+
+    @property
+    def flow_name(self) -> str:
+        return self.spec.name
+
+    @property
+    def flow_version(self) -> str:
+        return self.spec.version
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in every attempt and every retry."""
+        return self.id
+
+
+def life(run: FlowRun, began: records.FlowRunBegan, refusal: errors.ParameterError | None = None) -> Life:
+    """Record that the run starts; run the flow, with retries; record how it ended.
+
+    With a ``refusal`` the parameters did not fit: the run fails before any code of the flow.
+    """
+    attempt, spec = run.attempt, run.spec
+    run.started_at = began.at
+    attempt.journal.append(began)
+    if refusal is not None:
+        state = states.Failed(f"Validation of flow parameters failed with error: {refusal.message}", refusal)
+    else:
+        if spec.hooks.running:
+            yield from hooks.call(spec.hooks.running, spec.owner, run, states.Running())
+        state = yield from _tries(run)
+        if state.is_completed():
+            state = _diverged(run, state)
+    end(run, state)
+    if spec.hooks is not hooks.NO_HOOKS:
+        yield from hooks.call(hooks.for_state(spec.hooks, state), spec.owner, run, state)
+    return state
+
+
+def began(run: FlowRun, kept_arguments: ResultRecord | None) -> records.FlowRunBegan:
+    """The record of the start; ``kept_arguments`` lets another process start the run again."""
+    spec = run.spec
+    return records.FlowRunBegan(
+        at=run.attempt.clock.now(),
+        flow_run_id=run.id,
+        attempt=run.attempt.number,
+        name=run.name,
+        flow_name=spec.name,
+        flow_version=spec.version,
+        entrypoint=spec.entrypoint,
+        parameters=parameters.preview(run.arguments, spec.signature),
+        arguments=kept_arguments,
+        tags=tuple(sorted(run.tags)),
+        parent_flow_run_id=run.parent.flow.id if run.parent is not None else None,
+        parent_task_run_id=run.parent.id if run.parent is not None else None,
+        source=run.source,
+        forked_from=run.attempt.source_run_id if run.parent is None else None,
+        code_version=spec.version,
+        description=spec.description[:500],
+    )
+
+
+def name_of(run: FlowRun) -> str:
+    """The run's name: as the flow's options ask; otherwise two words drawn from its id."""
+    given = run.spec.run_name
+    if given is None:
+        return names.run_name(int(run.id.replace("-", "")[20:], 16) / 16**12)
+    return task_run.render_name(given, run.arguments, run.spec.name)
+
+
+def end(run: FlowRun, state: State) -> None:
+    """Record the final state."""
+    attempt = run.attempt
+    result: ResultRecord | None = None
+    if state.is_completed():
+        result = attempt.results.keep(state.data, run.spec, lambda about: _complain(run, about))
+    elif isinstance(state.data, BaseException) and not isinstance(state.data, errors.ParameterError):
+        run_logs.say_about_exception(run, state.data)
+    attempt.journal.append(
+        records.FlowRunEnded(
+            attempt.clock.now(), run.id, state.type.value, state.name, state.message, result, run.run_count
+        )
+    )
+    run.state = state
+
+
+def _tries(run: FlowRun) -> Life:
+    spec, attempt = run.spec, run.attempt
+    args, kwargs = spec.signature.to_call(run.arguments)
+    while True:
+        try:
+            value = yield Call(spec.fn, args, kwargs, run, spec.kind, spec.timeout_seconds)
+            if run.crew is not None:
+                yield WaitFor(run.tally.idle(run))
+            yield from _settle(value)
+        except (errors.JournalError, GeneratorExit):
+            _stop(run)
+            raise  # it could not be recorded, or nobody wants to know
+        except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
+            state = outcomes.of_exception(error, "Flow", spec.timeout_seconds)
+            if state.name in ("TimedOut", "Interrupted", "Cancelled"):
+                _stop(run)
+            elif run.crew is not None:
+                yield WaitFor(run.tally.idle(run))
+        else:
+            state = outcomes.of_value(_with_states(value), run.tally.counts)
+        _close_crew(run)
+        if state.type is not StateType.FAILED or run.run_count > spec.retry.retries:
+            return state
+        if isinstance(state.data, BaseException):
+            run_logs.say_about_exception(run, state.data)
+        delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
+        _move(run, states.AwaitingRetry(state.message))
+        if delay:
+            yield Sleep(delay)
+        run.run_count += 1
+        _move(run, states.Retrying(f"Retry {run.run_count - 1} of {spec.retry.retries}"))
+        _start_over(run)
+
+
+def _start_over(run: FlowRun) -> None:
+    """For a retry: nothing has been called yet, but what was completed is known."""
+    attempt = run.attempt
+    before = History(reader.read_all(attempt.journal.path))
+    if attempt.history is not None:
+        attempt.history.renew(before)
+    else:
+        attempt.history = before
+    run.seen = {}
+    run.tally = Tally()
+
+
+def _settle(value: Any) -> Generator[Any, Any, None]:
+    """Wait for the futures that a flow returns."""
+    for future in _futures(value):
+        if not future.done():
+            yield WaitFor(future)
+
+
+def _futures(value: Any) -> list[Future | MappedFutures]:
+    many = value if isinstance(value, list | tuple | set) else (value,)
+    plain = (each.sync if isinstance(each, AsyncFuture) else each for each in many)
+    return [each for each in plain if isinstance(each, Future | MappedFutures)]
+
+
+def _with_states(value: Any) -> Any:
+    """What a flow returned, with futures replaced by their states."""
+    if isinstance(value, AsyncFuture):
+        value = value.sync
+    if isinstance(value, Future):
+        return value.state
+    if isinstance(value, MappedFutures):
+        return [future.state for future in value]
+    if isinstance(value, list | tuple | set) and _futures(value):
+        return type(value)(each.state if isinstance(each, Future | AsyncFuture) else each for each in value)
+    return value
+
+
+def _diverged(run: FlowRun, state: State) -> State:
+    """Record where code and journal disagreed; with ``replay="strict"`` that is a failure."""
+    history = run.attempt.history
+    if history is None or run.parent is not None:
+        return state
+    found = history.never_asked()
+    for each in found[:1000]:
+        run.attempt.journal.append(
+            records.ReplayDiverged(
+                run.attempt.clock.now(), run.id, each.scope_id, each.task_key, each.kind, each.detail
+            )
+        )
+    if found and run.replay == "strict":
+        text = "\n".join(f"  {each.task_key}: {each.detail}" for each in found[:10])
+        error = errors.ReplayDiverged(
+            f"The journal holds {len(found)} finished task runs that the code did not ask for:\n{text}",
+            hint='use replay="recompute" to go on without them, or fork the run',
+        )
+        return states.Failed(error.message, error)
+    return state
+
+
+def _stop(run: FlowRun) -> None:
+    if run.crew is not None:
+        run.crew.stop()
+
+
+def _close_crew(run: FlowRun) -> None:
+    if run.crew is not None:
+        run.crew.close()
+        run.crew = None
+
+
+def _move(run: FlowRun, state: State) -> None:
+    attempt = run.attempt
+    attempt.journal.append(
+        records.FlowRunMoved(
+            attempt.clock.now(), run.id, state.type.value, state.name, state.message, run.run_count
+        )
+    )
+
+
+def _complain(run: FlowRun, about: str) -> None:
+    if run.attempt.complain_once(run.spec.key, about):
+        run_logs.say(run, 30, run_logs.FLOW_RUNS, f"Flow `{run.spec.name}`: {about}")

@@ -1,0 +1,183 @@
+"""What earlier attempts have finished, looked up by the id of the task run that asks.
+
+The id is derived from scope, task, inputs and occurrence (`core.addresses`), so it does not
+matter in which order the calls come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from penstock.core import records
+from penstock.core.records import ResultRecord
+from penstock.core.states import StateType
+
+
+class Began(NamedTuple):
+    """A task run of which the journals know."""
+
+    task_key: str
+    scope_id: str
+    name: str
+    inputs: str
+    upstream: tuple[str, ...]
+    began_at: int
+    ended_at: int
+    on_interrupt: str
+
+
+class Divergence(NamedTuple):
+    """Code and journals disagree about a task."""
+
+    scope_id: str
+    task_key: str
+    kind: Literal["changed", "removed"]
+    detail: str
+
+
+class History:
+    """The task runs of a run's earlier attempts."""
+
+    def __init__(self, found: Iterable[records.AnyRecord] = ()) -> None:
+        self.began: dict[str, Began] = {}
+        self.completed: dict[str, ResultRecord] = {}
+        self.run: records.FlowRunBegan | None = None
+        """How the run itself began, most recently."""
+        self._asked: set[str] = set()
+        self._scopes: set[str] = set()
+        self._new: dict[tuple[str, str], str] = {}
+        definitions: dict[int, records.TaskDefined] = {}
+        for record in found:
+            definitions = self._take(record, definitions)
+
+    def _take(
+        self, record: records.AnyRecord, definitions: dict[int, records.TaskDefined]
+    ) -> dict[int, records.TaskDefined]:
+        if isinstance(record, records.TaskRunEnded):
+            self._ended(record)
+        elif isinstance(record, records.TaskRunBegan):
+            self._began(record, definitions)
+        elif isinstance(record, records.TaskRunReused):
+            self._reused(record, definitions)
+        elif isinstance(record, records.TaskDefined):
+            definitions[record.index] = record
+        elif isinstance(record, records.JournalOpened):
+            return {}
+        elif isinstance(record, records.ResultsForgotten):
+            for task_run_id in record.task_run_ids:
+                self.completed.pop(task_run_id, None)
+        elif isinstance(record, records.FlowRunBegan) and record.parent_task_run_id is None:
+            self.run = record
+        return definitions
+
+    def _began(self, record: records.TaskRunBegan, definitions: dict[int, records.TaskDefined]) -> None:
+        task = definitions[record.task]
+        self.completed.pop(record.task_run_id, None)
+        self.began[record.task_run_id] = Began(
+            task.key, record.scope_id, record.name, record.inputs, record.upstream, record.at, 0, task.on_interrupt
+        )
+
+    def _reused(self, record: records.TaskRunReused, definitions: dict[int, records.TaskDefined]) -> None:
+        task = definitions[record.task]
+        self.began[record.task_run_id] = Began(
+            task.key, record.scope_id, record.name, record.inputs, record.upstream, record.at, record.at, task.on_interrupt
+        )
+        if record.result is not None:
+            self.completed[record.task_run_id] = record.result
+
+    def _ended(self, record: records.TaskRunEnded) -> None:
+        began = self.began.get(record.task_run_id)
+        if began is not None:
+            self.began[record.task_run_id] = began._replace(ended_at=record.at)
+        if record.type == StateType.COMPLETED and record.result is not None:
+            self.completed[record.task_run_id] = record.result
+
+    def find(self, task_run_id: str, scope_id: str) -> ResultRecord | None:
+        """The recorded result of a completed task run, if it can be used."""
+        self._asked.add(task_run_id)
+        self._scopes.add(scope_id)
+        return self.completed.get(task_run_id)
+
+    def was_interrupted(self, task_run_id: str) -> bool:
+        """Whether the task run had begun and was neither completed nor failed by its own code."""
+        began = self.began.get(task_run_id)
+        return began is not None and task_run_id not in self.completed and began.ended_at == 0
+
+    def note_new(self, task_run_id: str, scope_id: str, task_key: str, inputs: str) -> None:
+        """A call that no earlier attempt has completed is about to be executed."""
+        if task_run_id not in self.began:
+            self._new.setdefault((scope_id, task_key), inputs)
+
+    def replaced_call(self, task_run_id: str, scope_id: str, task_key: str) -> str | None:
+        """The inputs of a recorded call of the same task that this unknown call seems to stand for.
+
+        Sound where calls come in the order of the earlier attempt; see `never_asked` for the rest.
+        """
+        if task_run_id in self.began:
+            return None
+        for known_id, began in self.began.items():
+            if (began.task_key, began.scope_id) == (task_key, scope_id) and self._is_unasked(known_id):
+                return began.inputs
+        return None
+
+    def never_asked(self) -> list[Divergence]:
+        """At the end: completed task runs, of scopes that ran again, that the code did not ask for."""
+        found: list[Divergence] = []
+        for task_run_id, began in self.began.items():
+            if began.scope_id in self._scopes and self._is_unasked(task_run_id):
+                new = self._new.get((began.scope_id, began.task_key))
+                if new is None:
+                    detail = f"recorded ({began.inputs}), not called any more"
+                    found.append(Divergence(began.scope_id, began.task_key, "removed", detail))
+                else:
+                    detail = f"recorded ({began.inputs}), now ({new})"
+                    found.append(Divergence(began.scope_id, began.task_key, "changed", detail))
+        return found
+
+    def _is_unasked(self, task_run_id: str) -> bool:
+        return task_run_id in self.completed and task_run_id not in self._asked
+
+    def renew(self, later: History) -> None:
+        """Go on, for a retry of the flow, with what has been recorded since; nothing was asked for yet."""
+        self.began.update(later.began)
+        self.completed.update(later.completed)
+        self._asked.clear()
+        self._new.clear()
+
+    def named(self, name: str) -> list[str]:
+        """The task runs whose id, name or task is ``name``, in the order in which they began."""
+        found = [
+            task_run_id
+            for task_run_id, began in self.began.items()
+            if name in (task_run_id, began.name, began.task_key, began.task_key.rpartition(".")[2])
+            or (len(name) >= 8 and task_run_id.startswith(name))
+        ]
+        return sorted(found, key=lambda task_run_id: self.began[task_run_id].began_at)
+
+    def what_saw(self, task_run_id: str) -> set[str]:
+        """The task run, and each that could have seen its result.
+
+        These are the ones that take it as input, directly or not; those that began after it had
+        ended, as a plain value may have passed between them; the runs that called any of them; and,
+        from these on, everything that they in turn could have influenced.
+        """
+        origin = self.began[task_run_id]
+        horizon = origin.ended_at or origin.began_at
+        affected = {other for other, began in self.began.items() if began.began_at >= horizon} | {task_run_id}
+        more = affected
+        while more:
+            more = {
+                other
+                for other, began in self.began.items()
+                if other not in affected and (began.scope_id in affected or not affected.isdisjoint(began.upstream))
+            }
+            affected |= more
+        return affected | {caller for each in affected for caller in self._callers(each)}
+
+    def _callers(self, task_run_id: str) -> Iterator[str]:
+        """The task runs within which a task run was called, innermost first."""
+        scope_id = self.began[task_run_id].scope_id
+        while scope_id in self.began:
+            yield scope_id
+            scope_id = self.began[scope_id].scope_id

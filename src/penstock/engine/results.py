@@ -1,0 +1,275 @@
+"""Keeping results, so that a finished task stays finished.
+
+A value is serialized; small ones lie in the journal's record, larger ones in a file named by the
+BLAKE2b-256 digest of its bytes: ``<first two digits>/<digest>``. The file is complete and on the
+disk before a record names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import operator
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+from penstock import errors
+from penstock.core.previews import preview
+from penstock.core.records import ResultRecord
+from penstock.core.states import Unloaded
+
+_NONE = ResultRecord("None", pickle.dumps(None, 5), None, 4)
+_CHUNK = 1 << 20
+
+
+class Serializer(Protocol):
+    """Makes bytes of a value and a value of the bytes."""
+
+    def dumps(self, value: Any) -> bytes: ...
+
+    def loads(self, data: bytes) -> Any: ...
+
+
+class PickleSerializer:
+    """pickle, and for what it cannot take (lambdas, classes of ``__main__``) cloudpickle."""
+
+    name = "pickle"
+
+    def dumps(self, value: Any) -> bytes:
+        try:
+            return pickle.dumps(value, 5)
+        except Exception:  # noqa: BLE001  pickling runs the user's code
+            return _cloudpickle(value)
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return pickle.loads(data)  # noqa: S301  the user's own results, on the user's side only
+        except AttributeError:
+            if not main_modules:
+                raise
+            return _MainUnpickler(io.BytesIO(data)).load()
+
+
+main_modules: list[Any] = []
+"""Modules loaded from a flow's file, which may have been ``__main__`` when results were pickled."""
+
+
+class _MainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except AttributeError:
+            for loaded in main_modules if module == "__main__" else ():
+                with contextlib.suppress(AttributeError):
+                    return operator.attrgetter(name)(loaded)
+            raise
+
+
+class JsonSerializer:
+    """JSON; for values that are JSON already, or that msgspec can write as such."""
+
+    name = "json"
+
+    def dumps(self, value: Any) -> bytes:
+        import msgspec  # noqa: PLC0415  only for those who ask for JSON
+
+        return msgspec.json.encode(value)
+
+    def loads(self, data: bytes) -> Any:
+        import json  # noqa: PLC0415  as above
+
+        return json.loads(data)
+
+
+class CompressedSerializer:
+    """Another serializer's bytes, compressed by zlib."""
+
+    def __init__(self, inner: Serializer, name: str) -> None:
+        self._inner = inner
+        self.name = name
+
+    def dumps(self, value: Any) -> bytes:
+        import zlib  # noqa: PLC0415  only for those who ask for it
+
+        return zlib.compress(self._inner.dumps(value))
+
+    def loads(self, data: bytes) -> Any:
+        import zlib  # noqa: PLC0415  as above
+
+        return self._inner.loads(zlib.decompress(data))
+
+
+_PICKLE = PickleSerializer()
+_JSON = JsonSerializer()
+SERIALIZERS: dict[str, Serializer] = {
+    "pickle": _PICKLE,
+    "json": _JSON,
+    "compressed/pickle": CompressedSerializer(_PICKLE, "compressed/pickle"),
+    "compressed/json": CompressedSerializer(_JSON, "compressed/json"),
+}
+
+
+def serializer_of(given: Any) -> tuple[str, Serializer]:
+    """The name and the serializer that an option ``result_serializer`` stands for."""
+    if given is None:
+        return "pickle", _PICKLE
+    if isinstance(given, str):
+        if given not in SERIALIZERS:
+            raise errors.UnknownOption(
+                f"No result serializer is named: `{given}`", hint=f"known ones: {', '.join(SERIALIZERS)}"
+            )
+        return given, SERIALIZERS[given]
+    if hasattr(given, "dumps") and hasattr(given, "loads"):
+        return getattr(given, "name", type(given).__qualname__), given
+    raise errors.UnknownOption(f"Not a result serializer (it needs dumps and loads): `{given!r}`")
+
+
+class ResultStore:
+    """Keeps and loads results below one folder."""
+
+    def __init__(self, root: Path, *, inline_max_bytes: int, persist: bool) -> None:
+        self.root = root
+        self._inline_max_bytes = inline_max_bytes
+        self._persist = persist
+
+    def keep(self, value: Any, options: Any, complain: Callable[[str], None]) -> ResultRecord:
+        """Keep the value as ``options`` (a task's or flow's spec) ask; what cannot be kept is said once.
+
+        Raises `StorageFull` when a file for it could not be written.
+        """
+        if value is None:
+            return _NONE
+        persist = options.persist_result
+        if persist is None:
+            persist = self._persist
+        if not persist:
+            return ResultRecord(preview(value), kept=False)
+        name, serializer = serializer_of(options.result_serializer)
+        try:
+            data = serializer.dumps(value)
+        except Exception as error:  # noqa: BLE001  the user's objects decide what can go wrong
+            complain(f"its result cannot be kept ({type(error).__name__}: {error}); a resume runs it again")
+            return ResultRecord(preview(value), kept=False, serializer=name)
+        if len(data) <= self._inline_max_bytes and options.result_storage is None:
+            return ResultRecord(preview(value), data, None, len(data), name)
+        root = self._root_for(options.result_storage)
+        return ResultRecord(preview(value), None, self._write(root, data), len(data), name)
+
+    def load(self, record: ResultRecord, options: Any = None) -> Any:
+        """The value again. Raises `MissingResult` if it was not kept, or cannot be read back."""
+        if not record.kept:
+            raise errors.MissingResult(f"This result was not kept: {record.preview}")
+        given = None if options is None else options.result_serializer
+        serializer = SERIALIZERS.get(record.serializer) or serializer_of(given)[1]
+        try:
+            data = record.inline if record.inline is not None else self._read(record.location or "", options)
+            return serializer.loads(data)
+        except errors.MissingResult:
+            raise
+        except Exception as error:
+            raise errors.MissingResult(
+                f"A kept result cannot be read back ({type(error).__name__}: {error}): {record.preview}"
+            ) from error
+
+    def _root_for(self, storage: Any) -> Path:
+        return self.root if storage is None else local_folder(storage)
+
+    def _read(self, location: str, options: Any) -> bytes:
+        path = self._root_for(None if options is None else options.result_storage) / location
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise errors.MissingResult(f"The file of a result cannot be read ({error.strerror}): `{path}`") from None
+        if blake2b(data, digest_size=32).hexdigest() != path.name:
+            raise errors.MissingResult(f"The file of a result is damaged: `{path}`")
+        return data
+
+    def _write(self, root: Path, data: bytes) -> str:
+        digest = blake2b(data, digest_size=32).hexdigest()
+        location = f"{digest[:2]}/{digest}"
+        path = root / location
+        if path.exists():
+            os.utime(path)  # retention goes by age
+            return location
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(path, data)
+        return location
+
+
+def local_folder(storage: Any) -> Path:
+    """The folder that an option ``result_storage`` names. Raises `UnknownOption` for anything else."""
+    if isinstance(storage, str) and "://" in storage and not storage.startswith("file://"):
+        raise errors.UnknownOption(
+            f"Results can be kept in local folders only at present, not in: `{storage}`",
+            hint="give a path; mount shared storage to share results and cache between machines",
+        )
+    if isinstance(storage, str | os.PathLike):
+        return Path(str(storage).removeprefix("file://")).expanduser().absolute()
+    base = getattr(storage, "basepath", None)
+    if base is not None:
+        return Path(base).expanduser().absolute()
+    raise errors.UnknownOption(f"Not a folder in which results can be kept: `{storage!r}`")
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put a file in place whole: written aside, synced, renamed, and its folder synced."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise errors.StorageFull(
+            f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`",
+            hint="free some space, then continue with `penstock flow-run resume`",
+        ) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class StoredResult(Unloaded):
+    """A kept result that is read when somebody asks for it."""
+
+    __slots__ = ("_options", "_record", "_store")
+
+    def __init__(self, store: ResultStore, record: ResultRecord, options: Any = None) -> None:
+        self._store = store
+        self._record = record
+        self._options = options
+
+    def load(self) -> Any:
+        return self._store.load(self._record, self._options)
+
+    def __repr__(self) -> str:
+        return f"<kept: {self._record.preview}>"
+
+
+def _cloudpickle(value: Any) -> bytes:
+    import cloudpickle  # noqa: PLC0415  only for what pickle cannot take
+
+    return cloudpickle.dumps(value, 5)
+
+
+def footprint(record: ResultRecord, value: Any) -> int:
+    """About how many bytes a value takes in memory."""
+    return record.size or sys.getsizeof(value)

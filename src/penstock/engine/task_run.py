@@ -1,0 +1,358 @@
+"""The life of a task run, written once, as a generator of effects."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from penstock import errors
+from penstock.core import addresses, outcomes, records, states
+from penstock.core.previews import preview
+from penstock.core.records import ResultRecord
+from penstock.core.specs import TaskSpec
+from penstock.core.states import State, StateType
+from penstock.engine import cache, hooks, run_logs
+from penstock.engine.attempt import JournaledResult
+from penstock.engine.context import RunContext
+from penstock.engine.effects import Call, Life, Sleep
+from penstock.engine.results import footprint
+
+if TYPE_CHECKING:
+    from penstock.engine.futures import Future
+
+MAX_CRASHES = 3
+"""How often a task is tried again whose worker process died."""
+_MAX_UPSTREAM = 1000
+"""More edges than anyone can look at; a record names this many."""
+
+
+class TaskRun(RunContext):
+    """One task run: what is to be called, and with what. User code sees it as ``runtime.task_run``."""
+
+    __slots__ = ("address", "arguments", "future", "inputs", "kept_at", "parent", "run_count", "spec", "state", "upstream")
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        parent: RunContext,
+        arguments: dict[str, Any],
+        address: bytes,
+        upstream: list[str],
+        tags: frozenset[str],
+    ) -> None:
+        super().__init__(addresses.task_run_id(parent.key, address), parent.source_run_id(address))
+        self.spec = spec
+        self.parent = parent
+        self.attempt = parent.attempt
+        self.flow = parent.flow
+        self.arguments = arguments
+        self.address = address
+        self.upstream = upstream
+        self.tags = tags
+        self.log_prints = parent.log_prints if spec.log_prints is None else spec.log_prints
+        self.name = ""
+        self.inputs = ""
+        self.run_count = 1
+        self.state: State | None = None
+        self.future: Future | None = None
+        self.kept_at = -1
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.arguments
+
+    @property
+    def task_name(self) -> str:
+        return self.spec.name
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in every attempt and every retry: hand it to systems that act once for each key."""
+        return f"{self.flow.id}/{self.id}"
+
+
+def life(run: TaskRun) -> Life:
+    """Use the recorded result; or the cache; or run the task, with retries; then record how it ended."""
+    run.name = run.name or name_of(run)
+    run.inputs = _describe(run.arguments)
+    known = recorded(run)
+    if known is not None:
+        return known
+    begin(run)
+    spec = run.spec
+    if spec.hooks.running:
+        yield from hooks.call(spec.hooks.running, spec.owner, run, states.Running())
+    if not spec.caches:
+        state = yield from _attempt(run)
+        end(run, state)
+    else:
+        state = yield from _through_cache(run)
+    if spec.hooks is not _NONE:
+        yield from hooks.call(hooks.for_state(spec.hooks, state), spec.owner, run, state)
+    return state
+
+
+def begin(run: TaskRun, kind: str = "task") -> None:
+    """Record that the task run starts; past the journal's size cap, or interrupted before, it does not."""
+    attempt, spec = run.attempt, run.spec
+    if attempt.history is not None:
+        _compare_with_history(run)
+    if attempt.journal.is_full:
+        raise errors.StorageFull(
+            f"The journal of this run has reached its size cap of {attempt.settings.journal_max_bytes} bytes",
+            hint="raise PENSTOCK_JOURNAL_MAX_BYTES, or split the run into several",
+        )
+    attempt.running[run.id] = run.name
+    attempt.journal.append(
+        records.TaskRunBegan(
+            attempt.clock.now(),
+            run.id,
+            run.flow.id,
+            run.parent.id,
+            define(run),
+            run.name,
+            tuple(run.upstream[:_MAX_UPSTREAM]),
+            run.inputs,
+            tuple(sorted(run.tags)) if run.tags is not spec.tags else (),
+            run.address,
+            kind,
+        )
+    )
+    if spec.on_interrupt == "fail":
+        attempt.journal.sync()
+
+
+def define(run: TaskRun) -> int:
+    """The number under which this journal knows the task."""
+    spec = run.spec
+    index = run.attempt.journal.defined(spec.key)
+    if index is not None:
+        return index
+    return run.attempt.journal.define(
+        records.TaskDefined(
+            0, spec.key, spec.name, tuple(sorted(spec.tags)), spec.description[:500], spec.version or "", spec.on_interrupt
+        )
+    )
+
+
+def end(
+    run: TaskRun, state: State, result: ResultRecord | None = None, cache_text: str = "", *, told: bool = False
+) -> State:
+    """Record the final state, with the result in place, before anybody is given it.
+
+    ``told``: the traceback of a failure is in the log already.
+    """
+    attempt = run.attempt
+    attempt.running.pop(run.id, None)
+    if state.type is StateType.COMPLETED:
+        if result is None:
+            result = attempt.results.keep(state.data, run.spec, lambda about: _complain(run, about))
+        ended = records.TaskRunEnded(
+            attempt.clock.now(), run.id, result, "COMPLETED", state.name, state.message, run.run_count, cache_text
+        )
+        offset = attempt.journal.append(ended)
+        if state.data is not None:
+            _remember(run, state.data, result, offset)
+    else:
+        if isinstance(state.data, BaseException) and not told and state.name not in ("NotReady", "Cancelled"):
+            run_logs.say_about_exception(run, state.data)
+        attempt.journal.append(
+            records.TaskRunEnded(
+                attempt.clock.now(), run.id, None, state.type.value, state.name, state.message, run.run_count, cache_text
+            )
+        )
+    run.state = state
+    return state
+
+
+def _remember(run: TaskRun, value: Any, result: ResultRecord, offset: int) -> None:
+    attempt = run.attempt
+    size = footprint(result, value)
+    attempt.values.returned(value, run.address, run.id, size)
+    if run.future is not None and result.kept:
+        kept = JournaledResult(attempt.results, attempt.journal.path, offset, run.spec)
+        attempt.values.hold_for(run.future, kept, size)
+
+
+def recorded(run: TaskRun) -> State | None:
+    """The recorded outcome of an earlier attempt, if this task run is not to be executed again."""
+    attempt = run.attempt
+    history = attempt.history
+    if history is None:
+        return None
+    known_id = run.source_run_id or run.id
+    scope_id = run.parent.source_run_id or run.parent.id
+    record = history.find(known_id, scope_id)
+    if record is None:
+        if run.spec.on_interrupt == "fail" and history.was_interrupted(known_id):
+            return _interrupted_before(run)
+        return None
+    try:
+        value = attempt.results.load(record, run.spec)
+    except errors.MissingResult as error:
+        run_logs.say(run, 30, run_logs.TASK_RUNS, f"Task run `{run.name}` had completed, and runs again: {error.message}")
+        return None
+    began = history.began.get(known_id)
+    run.name = began.name if began is not None else run.name
+    if run.source_run_id is not None:
+        attempt.journal.append(
+            records.TaskRunReused(
+                attempt.clock.now(),
+                run.id,
+                run.flow.id,
+                run.parent.id,
+                define(run),
+                run.name,
+                attempt.source_run_id or attempt.run_id,
+                record,
+                tuple(run.upstream[:_MAX_UPSTREAM]),
+                run.address,
+                run.inputs,
+            )
+        )
+    if value is not None:
+        attempt.values.returned(value, run.address, run.id, footprint(record, value))
+    run.state = states.Completed(data=value)
+    return run.state
+
+
+def _interrupted_before(run: TaskRun) -> State:
+    message = 'Interrupted in an earlier attempt, and not run again (on_interrupt="fail")'
+    return end(run, states.Failed(message, errors.FailedRun(message), name="Interrupted"))
+
+
+def _compare_with_history(run: TaskRun) -> None:
+    """Note a call that no earlier attempt completed; with ``replay="strict"`` refuse one that replaces another."""
+    history = run.attempt.history
+    assert history is not None
+    known_id = run.source_run_id or run.id
+    scope_id = run.parent.source_run_id or run.parent.id
+    history.note_new(known_id, scope_id, run.spec.key, run.inputs)
+    if run.flow.replay == "strict" and run.future is None:
+        recorded = history.replaced_call(known_id, scope_id, run.spec.key)
+        if recorded is not None:
+            raise errors.ReplayDiverged(
+                f"Task `{run.spec.name}` is called with other inputs than the journal holds:\n"
+                f"  - recorded: {recorded}\n  + now:      {run.inputs}",
+                hint='use replay="recompute" to run it anew, or fork the run',
+            )
+
+
+def _through_cache(run: TaskRun) -> Life:
+    """The cached value, or the task's own, which is then put into the cache."""
+    asked = cache.question(run)
+    assert asked is not None
+    answer = yield from cache.ask(run, asked)
+    if isinstance(answer, cache.CacheEntry):
+        try:
+            value = run.attempt.results.load(answer.result, run.spec)
+        except errors.MissingResult as error:
+            run_logs.say(run, 30, run_logs.TASK_RUNS, f"The cached result is computed anew: {error.message}")
+            if asked.path is not None:
+                asked.path.unlink(missing_ok=True)
+            answer = yield from cache.ask(run, asked)
+        else:
+            state = State(type=StateType.COMPLETED, name="Cached", data=value)
+            return end(run, state, answer.result, asked.text)
+    lease = answer if isinstance(answer, cache.Lease) else None
+    try:
+        state = yield from _attempt(run)
+        result = None
+        if state.type is StateType.COMPLETED:
+            result = run.attempt.results.keep(state.data, run.spec, lambda about: _complain(run, about))
+            if asked.path is not None:
+                cache.put(run, asked, result)
+        return end(run, state, result, asked.text)
+    finally:
+        if lease is not None:
+            cache.give_back(run, asked, lease)
+
+
+def _attempt(run: TaskRun) -> Life:
+    """Call the function until it succeeds or there are no retries left."""
+    spec = run.spec
+    args, kwargs = spec.signature.to_call(run.arguments)
+    crashes = 0
+    while True:
+        try:
+            value = yield Call(spec.fn, args, kwargs, run, spec.kind, spec.timeout_seconds)
+        except (errors.JournalError, GeneratorExit):
+            raise  # it could not be recorded, or nobody wants to know
+        except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
+            state = outcomes.of_exception(error, "Task", spec.timeout_seconds)
+        else:
+            state = value if isinstance(value, State) else states.Completed(data=value)
+        if state.type is StateType.COMPLETED:
+            return state
+        if state.type is StateType.CRASHED and state.name == "Crashed" and spec.on_interrupt == "retry":
+            crashes += 1
+            if crashes < MAX_CRASHES:
+                _move(run, states.Retrying(f"Run again after a crash: {state.message}"))
+                continue
+        if not (yield from _retries(run, state)):
+            return state
+        run.run_count += 1
+
+
+def _retries(run: TaskRun, state: State) -> Generator[Any, Any, bool]:
+    """Whether the task is tried again; waits until then."""
+    spec, attempt = run.spec, run.attempt
+    if state.type is not StateType.FAILED or run.run_count > spec.retry.retries:
+        return False
+    if spec.retry_condition_fn is not None:
+        wanted = yield Call(spec.retry_condition_fn, (spec.owner, run, state), {}, run, "hook")
+        if not wanted:
+            return False
+    if isinstance(state.data, BaseException):
+        run_logs.say_about_exception(run, state.data)
+    delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
+    _move(run, states.AwaitingRetry(state.message))
+    if delay:
+        yield Sleep(delay)
+    _move(run, states.Retrying(f"Retry {run.run_count} of {spec.retry.retries}"), run.run_count + 1)
+    return True
+
+
+def _move(run: TaskRun, state: State, run_count: int | None = None) -> None:
+    attempt = run.attempt
+    attempt.journal.append(
+        records.TaskRunMoved(
+            attempt.clock.now(), run.id, state.type.value, state.name, state.message, run_count or run.run_count
+        )
+    )
+
+
+def _complain(run: TaskRun, about: str) -> None:
+    if run.attempt.complain_once(run.spec.key, about):
+        run_logs.say(run, 30, run_logs.TASK_RUNS, f"Task `{run.spec.name}`: {about}")
+
+
+def name_of(run: TaskRun) -> str:
+    spec = run.spec
+    given = spec.run_name
+    if given is None:
+        counted = run.parent.seen
+        with run.attempt.lock:
+            number = counted.get(spec.digest, 0)
+            counted[spec.digest] = number + 1
+        return f"{spec.name}-{number}"
+    return render_name(given, run.arguments, spec.name)
+
+
+def render_name(given: Any, arguments: dict[str, Any], owner: str) -> str:
+    """A run's name out of a template with ``{parameter}`` in it, or out of a function."""
+    try:
+        text = given() if callable(given) else given.format(**arguments)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise errors.UsageError(
+            f"The run name of `{owner}` cannot be made ({type(error).__name__}: {error}): `{given}`",
+            hint=f"known parameters: {', '.join(arguments)}",
+        ) from None
+    return str(text)[:200]
+
+
+def _describe(arguments: dict[str, Any]) -> str:
+    return ", ".join([f"{name}={preview(value, 40)}" for name, value in arguments.items()])[:300]
+
+
+_NONE = hooks.NO_HOOKS

@@ -1,0 +1,323 @@
+"""Where submitted task runs execute.
+
+A task run is handed to a worker only when its inputs are there, and a worker that waits for
+something is replaced meanwhile: any graph can be run by a single thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from penstock import errors
+from penstock.clock import Clock
+from penstock.engine import limits, sync_driver
+from penstock.engine.effects import Effect
+from penstock.engine.futures import Waitable, crew_of_thread
+
+if TYPE_CHECKING:
+    from penstock.engine.flow_run import FlowRun
+
+STOP_SECONDS = 2.0
+"""How long task runs under way may take to end after a flow run was stopped."""
+
+
+class Job(Protocol):
+    """A task run that is ready to execute."""
+
+    is_async: bool
+
+    def run(self) -> None:
+        """Execute it in this thread. Never raises."""
+        ...
+
+    async def run_async(self) -> None:
+        """Execute it as a coroutine. Never raises."""
+        ...
+
+    def cancel(self) -> None:
+        """It will not be executed. Never raises."""
+        ...
+
+
+class Crew:
+    """The workers of one flow run. `put` gives them a job; subclasses say who does it."""
+
+    def __init__(self, max_workers: int) -> None:
+        self.max_workers = max_workers
+        self.stopped = False
+        self._loop = LoopThread()
+
+    @property
+    def window(self) -> int:
+        """How many task runs of a ``map`` are started ahead of those that have ended."""
+        return 4 * self.max_workers
+
+    def put(self, job: Job) -> None:
+        """Have the job done."""
+        if self.stopped:
+            job.cancel()
+        elif job.is_async:
+            self._loop.put(job)
+        else:
+            self.put_sync(job)
+
+    def put_sync(self, job: Job) -> None:
+        """Have a job done that is no coroutine."""
+        raise NotImplementedError
+
+    def perform(self, effect: Effect, clock: Clock) -> Any:
+        """Do an effect of a job in this worker's thread."""
+        return sync_driver.perform_here(effect, clock)
+
+    @contextlib.contextmanager
+    def replaced(self) -> Iterator[None]:
+        """Held by a worker while it waits."""
+        yield
+
+    def stop(self) -> None:
+        """Cancel the jobs that wait and interrupt those under way; wait a little for them to end."""
+        self.stopped = True
+        self._loop.stop()
+
+    def close(self) -> None:
+        """There will be no more jobs."""
+        self._loop.close()
+
+
+class ThreadCrew(Crew):
+    """Worker threads, started as they are needed. They do not keep the process from ending."""
+
+    def __init__(self, max_workers: int) -> None:
+        super().__init__(max_workers)
+        self._ready: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._free = 0
+        self._waiting = 0
+
+    def put_sync(self, job: Job) -> None:
+        self._ready.put(job)
+        if self._free <= 0 or self._ready.qsize() > self._free:
+            self._add_worker_if_useful()
+
+    def _add_worker_if_useful(self) -> None:
+        with self._lock:
+            if self._free >= self._ready.qsize() or len(self._threads) - self._waiting >= self.max_workers:
+                return
+            thread = threading.Thread(target=self._work, name="penstock-worker", daemon=True)
+            self._threads.add(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        crew_of_thread.crew = self
+        me = threading.current_thread()
+        ready = self._ready
+        try:
+            while True:
+                self._free += 1
+                try:
+                    job = ready.get()
+                finally:
+                    self._free -= 1
+                if job is None:
+                    return
+                try:
+                    job.run()
+                except limits.Interruption:
+                    pass  # it came too late to hit the job
+                del job
+                if len(self._threads) - self._waiting > self.max_workers:
+                    with self._lock:
+                        if len(self._threads) - self._waiting > self.max_workers:
+                            self._threads.discard(me)
+                            return
+        finally:
+            crew_of_thread.crew = None
+            with self._lock:
+                self._threads.discard(me)
+
+    @contextlib.contextmanager
+    def replaced(self) -> Iterator[None]:
+        with self._lock:
+            self._waiting += 1
+        if self._ready.qsize():
+            self._add_worker_if_useful()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def stop(self) -> None:
+        super().stop()
+        self._cancel_waiting()
+        with self._lock:
+            threads = set(self._threads)
+        me = threading.current_thread()
+        for thread in threads:
+            if thread is not me:
+                limits.interrupt(thread)
+        self.close()
+        for thread in threads:
+            if thread is not me:
+                thread.join(STOP_SECONDS / max(len(threads), 1))
+
+    def _cancel_waiting(self) -> None:
+        while not self._ready.empty():
+            with contextlib.suppress(Exception):
+                job = self._ready.get_nowait()
+                if job is not None:
+                    job.cancel()
+
+    def close(self) -> None:
+        super().close()
+        with self._lock:
+            count = len(self._threads)
+        for _ in range(count):
+            self._ready.put(None)
+
+
+class SequentialCrew(Crew):
+    """The thread that submits does the job, before `put` returns."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def put(self, job: Job) -> None:
+        if self.stopped:
+            job.cancel()
+        elif job.is_async:
+            done = Waitable()
+            self._loop.put(job, done.finish)
+            done.wait()
+        else:
+            job.run()
+
+
+class LoopThread:
+    """A thread with an event loop, for submitted coroutines; started when the first one comes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: Any = None
+        self._jobs: set[Any] = set()
+
+    def put(self, job: Job, done: Callable[[], None] | None = None) -> None:
+        loop = self._started()
+        context = contextvars.copy_context()
+        loop.call_soon_threadsafe(self._begin, job, done, context)
+
+    def _begin(self, job: Job, done: Callable[[], None] | None, context: contextvars.Context) -> None:
+        import asyncio  # noqa: PLC0415  keeps asyncio off the import path
+
+        task = asyncio.get_running_loop().create_task(job.run_async(), context=context)
+        self._jobs.add(task)
+
+        def ended(task: Any) -> None:
+            self._jobs.discard(task)
+            if done is not None:
+                done()
+
+        task.add_done_callback(ended)
+
+    def _started(self) -> Any:
+        with self._lock:
+            if self._loop is None:
+                import asyncio  # noqa: PLC0415  as above
+
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._run, args=(self._loop,), name="penstock-loop", daemon=True).start()
+            return self._loop
+
+    @staticmethod
+    def _run(loop: Any) -> None:
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def stop(self) -> None:
+        """Cancel the coroutines under way."""
+        loop = self._loop
+        if loop is not None:
+            jobs = list(self._jobs)
+            for task in jobs:
+                loop.call_soon_threadsafe(task.cancel)
+
+    def close(self) -> None:
+        """End the thread once the coroutines have ended."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._end, loop)
+
+    def _end(self, loop: Any) -> None:
+        import asyncio  # noqa: PLC0415  as above
+
+        async def rest() -> None:
+            own = asyncio.current_task()
+            others = [task for task in asyncio.all_tasks() if task is not own]
+            if others:
+                await asyncio.wait(others, timeout=STOP_SECONDS)
+            await loop.shutdown_asyncgens()
+            loop.stop()
+
+        self._ending = loop.create_task(rest())
+
+
+class TaskRunner:
+    """Says where submitted task runs of a flow execute: ``@flow(task_runner=…)``."""
+
+    def crew(self, run: FlowRun) -> Crew:
+        """Workers for one flow run."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ThreadPoolTaskRunner(TaskRunner):
+    """In threads of this process, at most ``max_workers`` at a time (default: the setting, 32)."""
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        self.max_workers = _positive(max_workers)
+
+    def crew(self, run: FlowRun) -> Crew:
+        return ThreadCrew(self.max_workers or run.attempt.settings.task_runner_max_workers)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(max_workers={self.max_workers})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.max_workers))
+
+
+class SequentialTaskRunner(TaskRunner):
+    """One after the other: ``submit`` returns when the task run has ended."""
+
+    def crew(self, run: FlowRun) -> Crew:  # noqa: ARG002  the same for every run
+        return SequentialCrew()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+def _positive(max_workers: int | None) -> int | None:
+    if max_workers is not None and (isinstance(max_workers, bool) or int(max_workers) < 1):
+        raise errors.UsageError(f"A task runner needs at least one worker, not: `{max_workers}`")
+    return max_workers
+
+
+ConcurrentTaskRunner = ThreadPoolTaskRunner
+"""The name that Prefect 2 has for it."""

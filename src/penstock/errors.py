@@ -1,0 +1,150 @@
+"""Every exception that Penstock raises, as one tree.
+
+PenstockError
+├── UsageError                    the call itself is wrong
+│   ├── ParameterError            arguments do not fit the signature or its type hints
+│   ├── UnknownOption             a decorator or command got an option that does not exist
+│   └── FlowFileError             a flow's file or entrypoint cannot be loaded
+├── NotFound                      no run, flow, task or artifact of that name or id
+├── RunError                      a run did not end with a result
+│   ├── FailedRun · CrashedRun · CancelledRun · UnfinishedRun
+│   ├── UpstreamFailed            an input's task failed, so this one could not start
+│   ├── MissingResult             the run ended, but its result was not kept or cannot be read
+│   └── ReplayDiverged            replay="strict" met a task that the journal does not know
+├── AlreadyRunning                another process is executing this run
+├── JournalError                  a journal cannot be written or read
+│   ├── CorruptJournal · ForeignJournal
+│   ├── StorageFull               the disk is full
+│   └── JournalLost               a write failed: nothing after it can be trusted
+└── StoreError                    the database cannot be used
+    ├── StoreBusy                 another process is writing it
+    └── IncompatibleHome          a newer version of Penstock wrote this home
+TimedOut (also a TimeoutError)    a flow or task exceeded its timeout_seconds
+
+Each message says what happened, and to what; ``hint`` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PenstockError(Exception):
+    """Base of all errors of Penstock. ``exit_code`` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(kind: type[PenstockError], message: str, hint: str | None) -> PenstockError:
+    return kind(message, hint=hint)
+
+
+class UsageError(PenstockError):
+    """The call itself is wrong; calling again the same way cannot succeed."""
+
+    exit_code = 2
+
+
+class ParameterError(UsageError, TypeError):
+    """The arguments do not fit the flow's signature or its type hints."""
+
+
+class UnknownOption(UsageError, TypeError):
+    """A decorator, ``with_options`` or a setting was given a name that does not exist."""
+
+
+class FlowFileError(UsageError):
+    """A flow's file does not exist, does not import, or holds no such flow."""
+
+
+class NotFound(PenstockError, LookupError):
+    """Nothing has that name or id."""
+
+    exit_code = 3
+
+
+class RunError(PenstockError):
+    """A run did not end with a result that could be returned."""
+
+
+class FailedRun(RunError):
+    """The run's code raised, or it returned a failed state."""
+
+
+class CrashedRun(RunError):
+    """The run's process or infrastructure went away."""
+
+
+class CancelledRun(RunError):
+    """The run was cancelled."""
+
+
+class UnfinishedRun(RunError):
+    """The run has not ended yet, so it has no result."""
+
+
+class UpstreamFailed(RunError):
+    """A task was not started because a task that it depends on did not complete."""
+
+
+class MissingResult(RunError):
+    """The run completed, but its result was not kept or can no longer be read."""
+
+
+class ReplayDiverged(RunError):
+    """With ``replay="strict"``: the code asks for something that the journal does not hold."""
+
+
+class TimedOut(PenstockError, TimeoutError):
+    """A flow or task took longer than its ``timeout_seconds``."""
+
+    exit_code = 6
+
+
+class AlreadyRunning(PenstockError):
+    """Another process is executing this run."""
+
+
+class JournalError(PenstockError):
+    """A journal cannot be written or read."""
+
+
+class CorruptJournal(JournalError):
+    """A frame inside a journal fails its checksum (a torn tail is not an error)."""
+
+
+class ForeignJournal(JournalError):
+    """The file is not a journal, or a version of Penstock wrote it that this one cannot read."""
+
+
+class StorageFull(JournalError):
+    """The disk is full, so nothing more can be recorded."""
+
+
+class JournalLost(JournalError):
+    """A write or sync of the journal failed; what comes after it must not be believed."""
+
+    exit_code = 70
+
+
+class StoreError(PenstockError):
+    """The database cannot be used."""
+
+
+class StoreBusy(StoreError):
+    """Another process is the writer of this store."""
+
+
+class IncompatibleHome(StoreError):
+    """A newer version of Penstock wrote this home."""

@@ -1,0 +1,153 @@
+"""``@flow``: a function whose run is a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+
+from penstock import errors
+from penstock.core import parameters
+from penstock.core.specs import FlowOptions, FlowSpec, refuse_unknown_options
+from penstock.engine.context import current, is_own_process
+from penstock.sdk import options, runs, visualize
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Flow(Generic[P, R]):
+    """A flow. Calling it runs it; in another flow it becomes a subflow run."""
+
+    def __init__(self, fn: Callable[P, R], /, **given: Unpack[FlowOptions]) -> None:
+        refuse_unknown_options("flow", given, FlowOptions)
+        inner = options.unwrapped(fn)
+        if not callable(inner):
+            raise errors.UsageError(f"A flow is made of a function, not of: `{fn!r}`")
+        self._options = given
+        self._binds = "class" if isinstance(fn, classmethod) else None if isinstance(fn, staticmethod) else "instance"
+        self._bound: tuple[Any, ...] = ()
+        self.spec: FlowSpec = options.flow_spec(inner, given, self)
+        self.isasync = self.spec.is_async
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            if hasattr(inner, name):
+                setattr(self, name, getattr(inner, name))
+        self.__wrapped__ = inner
+
+    @property
+    def fn(self) -> Callable[P, R]:
+        """The function itself: calling it records no flow run."""
+        return cast("Callable[P, R]", self.spec.fn.__get__(*self._bound) if self._bound else self.spec.fn)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def description(self) -> str:
+        return self.spec.description
+
+    @property
+    def version(self) -> str:
+        return self.spec.version
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of the flow's parameters, from its signature and docstring."""
+        return parameters.schema(self.spec.signature)
+
+    def validate_parameters(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The parameters as the type hints want them. Raises `ParameterError` when they do not fit."""
+        spec = self.spec
+        return parameters.validate(spec.signature, spec.signature.bind_names(given), spec.name)
+
+    def with_options(self, **given: Unpack[FlowOptions]) -> Flow[P, R]:
+        """The same flow with other options; those not given stay as they are."""
+        refuse_unknown_options("flow", given, FlowOptions)
+        merged: Any = {**self._options, **given}
+        changed = Flow(self.spec.fn, **merged)
+        changed._binds, changed._bound = self._binds, self._bound
+        return cast("Flow[P, R]", changed)
+
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the flow and return its result; if it fails, its exception is raised.
+
+        With ``return_state=True`` the final state is returned. Within another flow, ``wait_for``
+        are futures that have to be completed first.
+        """
+        args = self._bound + args
+        if visualize.is_drawing() and current() is None:
+            return visualize.draw_subflow(self, self.spec.signature.bind(args, kwargs), wait_for)
+        parent = current()
+        if parent is not None and is_own_process(parent):
+            return runs.run_within(self.spec, parent, args, kwargs, return_state=return_state, wait_for=wait_for or ())
+        return runs.run(self.spec, args, kwargs, return_state=return_state)
+
+    def resume(self, run_id: str, *, return_state: bool = False) -> Any:
+        """Go on with a run that did not complete: finished tasks give their recorded results.
+
+        ``run_id`` may be the run's name, or the beginning of its id. Raises `NotFound`, and
+        `AlreadyRunning` when a live process executes the run.
+        """
+        return runs.resume(self.spec, run_id, return_state=return_state)
+
+    def rerun(self, run_id: str, *, from_task: str, return_state: bool = False) -> Any:
+        """Run again from a task on: it, and everything that could have seen its result.
+
+        ``from_task`` is a task run's name or id, or a task's name (then from its first run on).
+        """
+        return runs.resume(self.spec, run_id, from_task=from_task, return_state=return_state)
+
+    def fork(self, run_id: str, *, parameters: dict[str, Any] | None = None, return_state: bool = False) -> Any:
+        """A new run with some other parameters, which uses what a past run has finished where inputs agree."""
+        return runs.fork(self.spec, run_id, parameters or {}, return_state=return_state)
+
+    def visualize(self, *args: Any, **kwargs: Any) -> visualize.Drawing:
+        """The graph of the tasks that a call would run, without running them.
+
+        The flow's own code is run; tasks return placeholders (or their ``viz_return_value``). The
+        drawing shows itself in notebooks; ``save("graph.svg")`` or ``save("graph.dot")`` writes it.
+        """
+        return visualize.draw(self, self._bound + args, kwargs)
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow in an empty home of its own, on a clock on which waiting takes no time.
+
+        Returns the final state.
+        """
+        from penstock.testing import harness  # noqa: PLC0415  only in tests
+
+        with harness():
+            return self(*args, return_state=True, **kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Flow[P, R]:
+        target = owner if self._binds == "class" else instance if self._binds == "instance" else None
+        if target is None:
+            return self
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound._bound = (target,)
+        return bound
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name!r}>"
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+
+
+@overload
+def flow(**options: Unpack[FlowOptions]) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+
+
+def flow(fn: Callable[..., Any] | None = None, /, **options: Unpack[FlowOptions]) -> Any:
+    """Make a flow of a function: ``@flow`` or ``@flow(name="…", …)``. See `FlowOptions`.
+
+    Raises `UnknownOption` for an option that does not exist, `UsageError` for a value that cannot be.
+    """
+    if fn is None:
+        refuse_unknown_options("flow", options, FlowOptions)
+        return lambda function: Flow(function, **options)
+    return Flow(fn, **options)

@@ -1,0 +1,340 @@
+"""Running flows: puts settings, clock, journal and history together, and the engine does the rest."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from penstock import clock, errors, settings
+from penstock.core import records
+from penstock.core.parameters import Signature
+from penstock.core.specs import FlowSpec, TaskSpec
+from penstock.core.states import State
+from penstock.engine import async_driver, attempt, calls, flow_run, run_logs, sync_driver
+from penstock.engine.attempt import Attempt
+from penstock.engine.context import RunContext
+from penstock.engine.effects import Life
+from penstock.engine.flow_run import FlowRun
+from penstock.engine.replay import History
+from penstock.sdk import console, options
+
+if TYPE_CHECKING:
+    from penstock.core.ports import Past
+
+
+class Environment:
+    """Where and on which clock runs happen. Tests have one of their own; see `penstock.testing`."""
+
+    def __init__(self, chosen: settings.Settings, time: clock.Clock) -> None:
+        self.settings = chosen
+        self.clock = time
+
+
+_environment: contextvars.ContextVar[Environment | None] = contextvars.ContextVar("penstock_environment", default=None)
+
+quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("penstock_quiet", default=False)
+"""Whether runs show nothing on the terminal."""
+
+
+def environment() -> Environment:
+    """The environment in force: a test's, or the machine's with the settings read now."""
+    return _environment.get() or Environment(settings.load(), clock.SYSTEM)
+
+
+use_environment = _environment.set
+reset_environment = _environment.reset
+
+
+def run(
+    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], *, return_state: bool = False, source: str = "call"
+) -> Any:
+    """Run a flow as a run of its own. Gives what its kind of function gives: a value, a coroutine, a generator."""
+    arguments = spec.signature.bind(args, kwargs)
+
+    def start() -> Started:
+        here = environment()
+        return Started(spec, attempt.open_attempt(here.settings, here.clock, None), arguments, source=source)
+
+    return _execute(spec, start, return_state=return_state)
+
+
+def run_within(
+    spec: FlowSpec,
+    parent: RunContext,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    return_state: bool,
+    wait_for: Iterable[Any],
+) -> Any:
+    """Run a flow as a subflow of the run that calls it."""
+    arguments = spec.signature.bind(args, kwargs)
+    tags = calls.added_tags.get()
+    if spec.kind == "async":
+        return _within_async(spec, parent, arguments, return_state, wait_for, tags)
+    if spec.kind == "sync":
+        state = calls.call_subflow(spec, parent, arguments, wait_for, tags)
+        return state if return_state else state.result()
+    raise errors.UsageError(
+        f"A flow that is a generator cannot be a subflow: `{spec.name}`",
+        hint="let the subflow return a list, or make it a task",
+    )
+
+
+async def _within_async(
+    spec: FlowSpec,
+    parent: RunContext,
+    arguments: dict[str, Any],
+    return_state: bool,
+    wait_for: Iterable[Any],
+    tags: frozenset[str],
+) -> Any:
+    state = await calls.call_subflow_async(spec, parent, arguments, wait_for, tags)
+    return state if return_state else state.result()
+
+
+def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_state: bool = False) -> Any:
+    """Begin the next attempt of a run. With ``from_task``, results from that task on are set aside."""
+
+    def start() -> Started:
+        here = environment()
+        past, run_id = _past_of(here, run)
+
+        def edit(history: History) -> records.ResultsForgotten | None:
+            return None if from_task is None else _forget_from(here, history, run_id, from_task)
+
+        opened = attempt.open_attempt(here.settings, here.clock, past, run_id, edit=edit)
+        try:
+            began = _how_it_began(opened, run_id)
+            arguments = _arguments(opened, began, spec)
+        except BaseException:
+            _discard(opened)
+            raise
+        source = "resume" if from_task is None else "rerun"
+        return Started(spec, opened, arguments, name=began.name, tags=frozenset(began.tags), source=source)
+
+    return _execute(spec, start, return_state=return_state)
+
+
+def fork(spec: FlowSpec, run: str, parameters: Mapping[str, Any], *, return_state: bool = False) -> Any:
+    """A new run with parameters of a past one, some of them replaced, and its results where inputs agree."""
+
+    def start() -> Started:
+        here = environment()
+        past, run_id = _past_of(here, run)
+        opened = attempt.open_attempt(here.settings, here.clock, past, fork_of=run_id)
+        try:
+            began = _how_it_began(opened, run_id)
+            before = _arguments(opened, began, spec)
+            arguments = spec.signature.bind_names({**before, **parameters})
+        except BaseException:
+            _discard(opened)
+            raise
+        return Started(spec, opened, arguments, source="fork", source_id=run_id, tags=frozenset(began.tags))
+
+    return _execute(spec, start, return_state=return_state)
+
+
+class Started:
+    """A top-level flow run in its attempt, about to begin."""
+
+    def __init__(
+        self,
+        spec: FlowSpec,
+        opened: Attempt,
+        arguments: dict[str, Any],
+        *,
+        name: str = "",
+        source: str = "call",
+        source_id: str | None = None,
+        tags: frozenset[str] = frozenset(),
+    ) -> None:
+        self.attempt = opened
+        validated, self.refusal = calls.validated(spec, arguments)
+        tags |= calls.added_tags.get()
+        self.run = FlowRun(
+            spec, opened, opened.run_id, name, validated, source=source, source_id=source_id, tags=tags
+        )
+        self.run.name = name or flow_run.name_of(self.run)
+        if self.run.replay == "off":
+            opened.history = None
+        self._arguments = arguments
+        self.display = console.display(self.run, quiet=quiet.get())
+
+    def life(self) -> Life:
+        """The life of the run, to be driven."""
+        run = self.run
+        run_logs.capture_prints()
+        options_of_arguments = run.spec if run.spec.persist_result is None else None
+        kept = None
+        if options_of_arguments is not None or run.spec.persist_result:
+            kept = self.attempt.results.keep(self._arguments, _ARGUMENTS, lambda about: self._cannot_resume(about))
+        return flow_run.life(run, flow_run.began(run, kept), self.refusal)
+
+    def _cannot_resume(self, about: str) -> None:
+        print(f"penstock: the parameters of this run cannot be kept: {about}", file=sys.stderr)
+
+    def ended(self, state: State | None) -> None:
+        """Let go of the journal, and of the terminal."""
+        self.display.end(state)
+        try:
+            self.attempt.close()
+        finally:
+            console.leave_home_tidy(self.attempt)
+
+
+class _Arguments:
+    persist_result = True
+    result_storage = None
+    result_serializer = None
+
+
+_ARGUMENTS = _Arguments()
+
+
+def _execute(spec: FlowSpec, start: Callable[[], Started], *, return_state: bool) -> Any:
+    if spec.kind == "async":
+        return _execute_async(start, return_state)
+    if spec.kind == "sync":
+        return _execute_sync(start, return_state)
+    if return_state:
+        raise errors.UsageError(f"A flow that is a generator has no state to return: `{spec.name}`")
+    return _execute_generator(start) if spec.kind == "generator" else _execute_async_generator(start)
+
+
+def _execute_sync(start: Callable[[], Started], return_state: bool) -> Any:
+    started = start()
+    state: State | None = None
+    try:
+        with started.display:
+            state = sync_driver.drive(started.life(), started.attempt.clock)
+    except errors.JournalLost as error:
+        _exit(error)
+    finally:
+        started.ended(state)
+    return _outcome(state, return_state)
+
+
+async def _execute_async(start: Callable[[], Started], return_state: bool) -> Any:
+    started = start()
+    state: State | None = None
+    try:
+        with started.display:
+            state = await async_driver.drive(started.life(), started.attempt.clock)
+    except errors.JournalLost as error:
+        _exit(error)
+    finally:
+        started.ended(state)
+    return _outcome(state, return_state)
+
+
+def _execute_generator(start: Callable[[], Started]) -> Generator[Any, Any, Any]:
+    started = start()
+    state: State | None = None
+    try:
+        with started.display:
+            state = yield from sync_driver.drive_generator(started.life(), started.attempt.clock)
+    except errors.JournalLost as error:
+        _exit(error)
+    finally:
+        started.ended(state)
+    assert state is not None
+    return state.result()
+
+
+async def _execute_async_generator(start: Callable[[], Started]) -> AsyncGenerator[Any, None]:
+    started = start()
+    ended: list[State] = []
+    try:
+        with started.display:
+            async for item in async_driver.drive_generator(started.life(), started.attempt.clock, ended):
+                yield item
+    except errors.JournalLost as error:
+        _exit(error)
+    finally:
+        started.ended(ended[0] if ended else None)
+    ended[0].result()
+
+
+def _outcome(state: State | None, return_state: bool) -> Any:
+    assert state is not None
+    if isinstance(state.data, KeyboardInterrupt):
+        raise state.data
+    return state if return_state else state.result()
+
+
+def _exit(error: errors.JournalLost) -> None:
+    """What happened from here on would not be recorded: the process ends."""
+    print(f"penstock: {error}", file=sys.stderr)
+    raise SystemExit(errors.JournalLost.exit_code) from error
+
+
+def _past_of(here: Environment, run: str) -> tuple[Past, str]:
+    """What is kept of earlier attempts, and the id of the run that is meant."""
+    from penstock.orchestration import local  # noqa: PLC0415  the store is for those who look back
+
+    past = local.past(here.settings, here.clock)
+    return past, past.run_id(run)
+
+
+def _how_it_began(opened: Attempt, run_id: str) -> records.FlowRunBegan:
+    if opened.history is None or opened.history.run is None:
+        raise errors.NotFound(f"Nothing is recorded of flow run `{run_id}`")
+    return opened.history.run
+
+
+def _arguments(opened: Attempt, began: records.FlowRunBegan, spec: FlowSpec) -> dict[str, Any]:
+    if began.flow_name != spec.name:
+        raise errors.UsageError(
+            f"Flow run `{began.name}` is one of flow `{began.flow_name}`, not of `{spec.name}`",
+        )
+    if began.arguments is None or not began.arguments.kept:
+        raise errors.MissingResult(f"The parameters of flow run `{began.name}` were not kept, so it cannot be resumed")
+    return opened.results.load(began.arguments)
+
+
+def _forget_from(here: Environment, history: History, run_id: str, task: str) -> records.ResultsForgotten:
+    found = history.named(task)
+    if not found:
+        import difflib  # noqa: PLC0415  only in the error case
+
+        known = {began.name for began in history.began.values()}
+        near = difflib.get_close_matches(task, known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "`penstock task-run ls` lists them"
+        raise errors.NotFound(f"The run has no task run named: `{task}`", hint=hint)
+    return records.ResultsForgotten(here.clock.now(), run_id, tuple(sorted(history.what_saw(found[0]))))
+
+
+def _discard(opened: Attempt) -> None:
+    """An attempt that could not begin leaves no trace."""
+    opened.close()
+    opened.journal.path.unlink(missing_ok=True)
+    if opened.number == 1:
+        try:
+            os.rmdir(opened.journal.path.parent)
+        except OSError:
+            return
+
+
+def lone_task(spec: TaskSpec, body: Callable[..., Any], *, takes_nothing: bool = False) -> FlowSpec:
+    """A flow that stands around a task called outside of any flow."""
+    return FlowSpec(
+        fn=body,
+        kind="async" if spec.is_async and not takes_nothing else "sync",
+        signature=Signature.of(body if takes_nothing else spec.fn),
+        name=spec.name,
+        key=f"task:{spec.key}",
+        digest=spec.digest,
+        description=spec.description,
+        version=options.file_digest(spec.fn),
+        entrypoint=options.entrypoint_of(spec.fn),
+        validate_parameters=False,
+        persist_result=spec.persist_result,
+        result_storage=spec.result_storage,
+        result_serializer=spec.result_serializer,
+        log_prints=spec.log_prints,
+        owner=spec.owner,
+    )

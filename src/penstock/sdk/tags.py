@@ -1,0 +1,18 @@
+"""Tags for what is begun within a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.engine.calls import added_tags
+
+
+@contextmanager
+def tags(*names: str) -> Iterator[set[str]]:
+    """``with tags("nightly"):`` gives these tags to all flow and task runs begun within. Nests."""
+    token = added_tags.set(added_tags.get() | frozenset(names))
+    try:
+        yield set(added_tags.get())
+    finally:
+        added_tags.reset(token)
