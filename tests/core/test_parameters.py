@@ -250,16 +250,17 @@ def functions(draw: st.DrawFn) -> Callable[..., Any]:
 
 class TestBindingAsPythonDoes:
     @given(functions(), st.lists(st.integers(), max_size=6), st.dictionaries(names, st.integers()))
-    def test_bind_agrees_with_inspect(self, fn: Callable[..., Any], args: list[int], kwargs: dict[str, int]):
+    def test_bind_agrees_with_the_call_itself(self, fn: Callable[..., Any], args: list[int], kwargs: dict[str, int]):
+        # Not with inspect: Python 3.13.0's binds a positional-only parameter by name where the call fails.
         signature = Signature.of(fn)
         try:
-            expected = inspect.signature(fn).bind(*args, **kwargs)
+            expected = fn(*args, **kwargs)
         except TypeError:
             with pytest.raises(errors.ParameterError):
                 signature.bind(args, kwargs)
         else:
-            expected.apply_defaults()
-            assert list(signature.bind(args, kwargs).items()) == list(expected.arguments.items())
+            assert signature.bind(args, kwargs) == expected
+            assert list(signature.bind(args, kwargs)) == list(inspect.signature(fn).parameters)
 
     @given(functions(), st.lists(st.integers(), max_size=6), st.dictionaries(names, st.integers()))
     def test_the_call_made_of_bound_arguments_is_the_call_that_was_bound(
