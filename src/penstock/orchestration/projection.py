@@ -1,0 +1,471 @@
+"""What records mean: the pure half of the fold. It takes rows and a record, and makes the rows that follow.
+
+The records of one journal come in order. Journals of different writers of an attempt may come in
+any order and give the same rows: each fact has a time, on a clock that never goes back within a
+journal, and the later fact wins (`_enters`). A later attempt wins over an earlier one, whatever the
+clocks say. That a process was lost is no fact about a single run: whatever that attempt has begun
+and not ended is Crashed, and what is later found to have ended has ended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from penstock import errors
+from penstock.core import records
+from penstock.core.records import ResultRecord
+from penstock.core.states import FINAL, StateType
+from penstock.store.rows import NO_TEXTS, ArtifactRow, EventRow, FlowRow, LogRow, TaskRow, pack, texts
+
+LATEST = 1 << 60
+"""Times beyond this (some 36,000 years) are damage: the database's integers end at 63 bits."""
+
+STATE_COMMANDS = frozenset({"cancel", "set_state"})
+"""The commands that change a flow run's state."""
+
+_UNKNOWN_TASK = records.TaskDefined(-1, "", "")
+_NO_PARAMETERS = pack({})
+_TYPES = frozenset(StateType)
+_FINAL = frozenset(state.value for state in FINAL)
+
+
+class Projection:
+    """The rows that a piece of a journal is about, and what becomes of them.
+
+    Hand in the rows of all runs that the piece names, of its root run, and, when the piece may end
+    what others began (`ends_others`), of all that is unfinished under the root.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        attempt: int,
+        clock: int = 0,
+        tasks: dict[int, records.TaskDefined] | None = None,
+        flow_rows: Iterable[FlowRow] = (),
+        task_rows: Iterable[TaskRow] = (),
+        artifact_rows: Iterable[ArtifactRow] = (),
+    ) -> None:
+        self.run_id = run_id
+        self.attempt = attempt
+        self.clock = clock
+        self.tasks = {} if tasks is None else tasks
+        self.flow_rows = {row.id: row for row in flow_rows}
+        self.task_rows = {row.id: row for row in task_rows}
+        self.artifact_rows = {row.id: row for row in artifact_rows}
+        self.changed_flows: dict[str, FlowRow] = {}
+        self.changed_tasks: dict[str, TaskRow] = {}
+        self.changed_artifacts: dict[str, ArtifactRow] = {}
+        self.logs: list[LogRow] = []
+        self.events: list[EventRow] = []
+        self.opened: records.JournalOpened | None = None
+
+    def apply(self, record: records.AnyRecord) -> None:
+        """Change the rows as the record says. Raises `CorruptJournal` for one that cannot be true."""
+        _APPLY[type(record)](self, record)
+
+    def _tick(self, at: int) -> int:
+        """The time of the next fact: what its writer's clock said, but later than the fact before."""
+        if at > LATEST:
+            raise errors.CorruptJournal(f"A record of run `{self.run_id}` has an impossible time: {at}")
+        self.clock = at if at > self.clock else self.clock + 1
+        return self.clock
+
+    def _journal_opened(self, record: records.JournalOpened) -> None:
+        self._tick(record.at)
+        self.opened = record
+
+    def _task_defined(self, record: records.TaskDefined) -> None:
+        self.tasks[record.index] = record
+
+    # Flow runs.
+
+    def _flow_run_began(self, record: records.FlowRunBegan) -> None:
+        clock = self._tick(record.at)
+        row = self._flow_row(record.flow_run_id, record.at)
+        if row.id == self.run_id and row.attempt < self.attempt and row.ended_at is None:
+            self._lose(record.at, row.attempt, f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began")
+        if (self.attempt, clock) > (row.began_attempt, row.began_clock):
+            if row.began_attempt == 0:
+                row.created_at = record.at
+            row.began_attempt = self.attempt
+            row.began_clock = clock
+            row.started_at = record.at
+            _describe(row, record)
+        if _enters(row, self.attempt, clock, final=False):
+            self._enter_flow_state(row, record.at, clock, "RUNNING", "Running", None, 1)
+            row.result = None
+        self._event(record.at, "began", row.id, name=record.name, flow=record.flow_name, attempt=self.attempt)
+
+    def _flow_run_moved(self, record: records.FlowRunMoved) -> None:
+        clock = self._tick(record.at)
+        row = self._flow_row(record.flow_run_id, record.at)
+        kind = self._state_type(record.type, final=False)
+        if _enters(row, self.attempt, clock, final=False):
+            self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
+        self._event(record.at, _snake(record.name), row.id, message=record.message, run_count=record.run_count)
+
+    def _flow_run_ended(self, record: records.FlowRunEnded) -> None:
+        clock = self._tick(record.at)
+        row = self._flow_row(record.flow_run_id, record.at)
+        kind = self._state_type(record.type, final=True)
+        if _enters(row, self.attempt, clock, final=True):
+            self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
+            row.result = _packed(record.result)
+        self._event(record.at, kind.lower(), row.id, state=record.name, message=record.message, attempt=self.attempt)
+
+    def _enter_flow_state(  # noqa: PLR0917  on the hot path, names cost
+        self, row: FlowRow, at: int, clock: int, kind: str, name: str, message: str | None, run_count: int
+    ) -> None:
+        row.attempt = self.attempt
+        row.clock = clock
+        row.state_type = kind
+        row.state_name = name
+        row.state_message = message
+        row.run_count = run_count
+        row.ended_at = at if kind in _FINAL else None
+        if row.ended_at is None:
+            self._crash_if_lost(row)
+
+    def _flow_row(self, flow_run_id: str, at: int) -> FlowRow:
+        """The flow run, about to change; if its beginning is not known yet, an empty one."""
+        row = self.flow_rows.get(flow_run_id)
+        if row is None:
+            row = self.flow_rows[flow_run_id] = _empty_flow_row(flow_run_id, self.run_id, self.attempt, at)
+        self.changed_flows[flow_run_id] = row
+        return row
+
+    # Task runs.
+
+    def _task_run_began(self, record: records.TaskRunBegan) -> None:
+        clock = self._tick(record.at)
+        row = self._task_row(record.task_run_id, record.at)
+        if (self.attempt, clock) > (row.began_attempt, row.began_clock):
+            row.began_attempt = self.attempt
+            row.began_clock = clock
+            row.started_at = record.at
+            row.kind = record.kind
+            self._describe_task(row, record)
+            task = self.tasks.get(record.task, _UNKNOWN_TASK)
+            row.tags = texts((*task.tags, *record.tags)) if task.tags or record.tags else NO_TEXTS
+        if _enters(row, self.attempt, clock, final=False):
+            row.result = None
+            row.cache = ""
+            self._enter_task_state(row, None, clock, "RUNNING", "Running", None, 1)
+
+    def _task_run_moved(self, record: records.TaskRunMoved) -> None:
+        clock = self._tick(record.at)
+        row = self._task_row(record.task_run_id, record.at)
+        kind = self._state_type(record.type, final=False)
+        if _enters(row, self.attempt, clock, final=False):
+            self._enter_task_state(row, None, clock, kind, record.name, record.message, record.run_count)
+
+    def _task_run_ended(self, record: records.TaskRunEnded) -> None:
+        clock = self._tick(record.at)
+        row = self._task_row(record.task_run_id, record.at)
+        kind = record.type
+        if kind != "COMPLETED":
+            kind = self._state_type(kind, final=True)
+        elif record.name != "Cached":
+            self._progress(record.at)
+        if _enters(row, self.attempt, clock, final=True):
+            row.result = _packed(record.result)
+            row.cache = record.cache
+            self._enter_task_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
+
+    def _task_run_reused(self, record: records.TaskRunReused) -> None:
+        """The recorded result counts again. What is known of the execution it came from stays."""
+        clock = self._tick(record.at)
+        row = self._task_row(record.task_run_id, record.at)
+        if row.began_attempt == 0:
+            self._describe_task(row, record)
+            row.tags = texts(self.tasks.get(record.task, _UNKNOWN_TASK).tags)
+        if _enters(row, self.attempt, clock, final=True):
+            ended_at = row.ended_at if row.began_attempt and row.ended_at is not None else record.at
+            row.result = _packed(record.result)
+            self._enter_task_state(row, ended_at, clock, "COMPLETED", "Completed", None, row.run_count)
+            row.reused_from = record.from_run_id
+
+    def _describe_task(self, row: TaskRow, record: records.TaskRunBegan | records.TaskRunReused) -> None:
+        task = self.tasks.get(record.task, _UNKNOWN_TASK)
+        row.flow_run_id = record.flow_run_id
+        row.scope_id = record.scope_id
+        row.name = record.name
+        row.task_name = task.name
+        row.task_key = task.key
+        row.upstream = texts(record.upstream)
+        row.inputs = record.inputs
+        row.address = record.address
+
+    def _enter_task_state(  # noqa: PLR0917  on the hot path, names cost
+        self, row: TaskRow, ended_at: int | None, clock: int, kind: str, name: str, message: str | None, run_count: int
+    ) -> None:
+        row.attempt = self.attempt
+        row.clock = clock
+        row.state_type = kind
+        row.state_name = name
+        row.state_message = message
+        row.run_count = run_count
+        row.ended_at = ended_at
+        row.reused_from = None
+        if ended_at is None:
+            self._crash_if_lost(row)
+
+    def _task_row(self, task_run_id: str, at: int) -> TaskRow:
+        """The task run, about to change; if its beginning is not known yet, an empty one."""
+        row = self.task_rows.get(task_run_id)
+        if row is None:
+            row = self.task_rows[task_run_id] = _empty_task_row(task_run_id, self.run_id, self.attempt, at)
+        self.changed_tasks[task_run_id] = row
+        return row
+
+    def _progress(self, at: int) -> None:
+        """A task was completed anew: the crashes before it no longer count."""
+        root = self.flow_rows.get(self.run_id)
+        if root is not None and root.progress_attempt >= self.attempt:
+            return
+        root = self._flow_row(self.run_id, at)
+        root.progress_attempt = self.attempt
+        root.crashes = 1 if root.crashes and root.lost_attempt == self.attempt else 0
+
+    # What others have to say about a run.
+
+    def _process_lost(self, record: records.ProcessLost) -> None:
+        self._tick(record.at)
+        self._lose(record.at, record.attempt, record.reason)
+
+    def _lose(self, at: int, attempt: int, reason: str) -> None:
+        """Whatever the attempt has begun and not ended is Crashed."""
+        root = self._flow_row(self.run_id, at)
+        if root.lost_attempt < attempt:
+            root.lost_attempt = attempt
+            if root.ended_at is None:
+                root.crashes += 1
+        for row in self.flow_rows.values():
+            if row.ended_at is None and row.attempt <= attempt:
+                _crash(row, at, "Crashed", reason)
+                self.changed_flows[row.id] = row
+                self._event(at, "crashed", row.id, state="Crashed", message=reason, attempt=attempt)
+        for task in self.task_rows.values():
+            if task.ended_at is None and task.attempt <= attempt:
+                _crash(task, at, "Interrupted", reason)
+                self.changed_tasks[task.id] = task
+
+    def _crash_if_lost(self, row: FlowRow | TaskRow) -> None:
+        """For a record that was found after its process was known to be dead."""
+        root = self.flow_rows.get(self.run_id)
+        if root is None or root.lost_attempt < self.attempt or root.ended_at is None:
+            return
+        name = "Crashed" if isinstance(row, FlowRow) else "Interrupted"
+        _crash(row, root.ended_at, name, root.state_message or "Its process died")
+
+    def _command_issued(self, record: records.CommandIssued) -> None:
+        clock = self._tick(record.at)
+        row = self.flow_rows.get(record.run_id)
+        if row is not None and record.command in STATE_COMMANDS:
+            kind = self._state_type(record.details.get("type", "CANCELLED"), final=True)
+            name = record.details.get("name") or kind.capitalize()
+            self.changed_flows[row.id] = row
+            self.clock = max(clock, row.clock + 1)
+            self._enter_flow_state(row, record.at, self.clock, kind, name, record.details.get("message"), row.run_count)
+        self._event(record.at, record.command, record.run_id, by=record.by, **record.details)
+
+    # What runs say besides.
+
+    def _log_line(self, record: records.LogLine) -> None:
+        self._tick(record.at)
+        self.logs.append(LogRow(*records.fields(record)))
+
+    def _artifact_saved(self, record: records.ArtifactSaved) -> None:
+        clock = self._tick(record.at)
+        known = self.artifact_rows.get(record.artifact_id)
+        if known is not None and clock < known.clock:
+            known.created_at = min(known.created_at, record.at)
+            self.changed_artifacts[known.id] = known
+            return
+        row = ArtifactRow(
+            id=record.artifact_id,
+            flow_run_id=record.flow_run_id,
+            task_run_id=record.task_run_id,
+            kind=record.kind,
+            key=record.key,
+            description=record.description,
+            created_at=record.at if known is None else min(known.created_at, record.at),
+            updated_at=record.at,
+            clock=clock,
+            data=pack(record.data),
+        )
+        self.artifact_rows[row.id] = self.changed_artifacts[row.id] = row
+
+    def _event_emitted(self, record: records.EventEmitted) -> None:
+        self._tick(record.at)
+        self.events.append(
+            EventRow(
+                record.at,
+                record.event,
+                record.flow_run_id or self.run_id,
+                record.task_run_id,
+                pack(record.resource),
+                pack(record.payload),
+            )
+        )
+
+    def _replay_diverged(self, record: records.ReplayDiverged) -> None:
+        self._tick(record.at)
+        self._event(
+            record.at,
+            "replay_diverged",
+            record.flow_run_id,
+            kind=record.kind,
+            task_key=record.task_key,
+            scope_id=record.scope_id,
+            detail=record.detail,
+            attempt=self.attempt,
+        )
+
+    def _results_forgotten(self, record: records.ResultsForgotten) -> None:
+        self._tick(record.at)
+        self._event(record.at, "results_forgotten", record.flow_run_id, task_runs=len(record.task_run_ids))
+
+    def _event(self, at: int, what: str, flow_run_id: str, **payload: Any) -> None:
+        told = {name: value for name, value in payload.items() if value is not None}
+        resource = pack({"penstock.resource.id": f"flow_run.{flow_run_id}"})
+        self.events.append(EventRow(at, f"flow_run.{what}", flow_run_id, None, resource, pack(told)))
+
+    def _state_type(self, text: Any, *, final: bool) -> str:
+        if text not in _TYPES or (text in _FINAL) != final:
+            raise errors.CorruptJournal(f"A record of run `{self.run_id}` names an impossible state: `{text}`")
+        return text
+
+
+def ends_others(record: records.AnyRecord, run_id: str, attempt: int) -> bool:
+    """Whether the record may end what other records began: a process was lost, or a new attempt took over."""
+    kind = type(record)
+    return kind is records.ProcessLost or (
+        kind is records.FlowRunBegan and attempt > 1 and record.flow_run_id == run_id  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  it is one
+    )
+
+
+def _enters(row: FlowRow | TaskRow, attempt: int, clock: int, *, final: bool) -> bool:
+    """Whether a state is later than the one that the row has. At the same time, an end is later."""
+    return (attempt, clock, final) >= (row.attempt, row.clock, row.ended_at is not None)
+
+
+def _crash(row: FlowRow | TaskRow, at: int, name: str, reason: str) -> None:
+    """Infer the end of a run. The row's clock stays, so that an end which is found later still counts."""
+    row.state_type = "CRASHED"
+    row.state_name = name
+    row.state_message = reason
+    row.ended_at = at
+
+
+def _describe(row: FlowRow, record: records.FlowRunBegan) -> None:
+    row.name = record.name
+    row.flow_name = record.flow_name
+    row.flow_version = record.flow_version
+    row.entrypoint = record.entrypoint
+    row.code_version = record.code_version
+    row.parameters = pack(record.parameters)
+    row.arguments = _packed(record.arguments)
+    row.tags = texts(record.tags)
+    row.parent_flow_run_id = record.parent_flow_run_id
+    row.parent_task_run_id = record.parent_task_run_id
+    row.source = record.source
+    row.forked_from = record.forked_from
+    row.description = record.description
+
+
+def _empty_flow_row(flow_run_id: str, root_run_id: str, attempt: int, at: int) -> FlowRow:
+    return FlowRow(
+        id=flow_run_id,
+        name="",
+        flow_name="",
+        flow_version="",
+        entrypoint="",
+        code_version="",
+        state_type="PENDING",
+        state_name="Pending",
+        state_message=None,
+        created_at=at,
+        started_at=None,
+        ended_at=None,
+        attempt=attempt,
+        run_count=1,
+        tags=NO_TEXTS,
+        parent_flow_run_id=None,
+        parent_task_run_id=None,
+        root_run_id=root_run_id,
+        source="call",
+        forked_from=None,
+        description="",
+        crashes=0,
+        clock=0,
+        began_attempt=0,
+        began_clock=0,
+        lost_attempt=0,
+        progress_attempt=0,
+        parameters=_NO_PARAMETERS,
+        arguments=None,
+        result=None,
+    )
+
+
+def _empty_task_row(task_run_id: str, flow_run_id: str, attempt: int, at: int) -> TaskRow:
+    # Positions, not names: a row is made for every task run.
+    return TaskRow(
+        task_run_id,
+        flow_run_id,
+        flow_run_id,
+        "",
+        "",
+        "",
+        "task",
+        "PENDING",
+        "Pending",
+        None,
+        at,
+        None,
+        attempt,
+        1,
+        None,
+        NO_TEXTS,
+        "",
+        NO_TEXTS,
+        "",
+        b"",
+        0,
+        0,
+        0,
+        None,
+    )
+
+
+def _packed(kept: ResultRecord | None) -> bytes | None:
+    return None if kept is None else pack(kept)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+_APPLY: dict[type, Callable[[Projection, Any], None]] = {
+    records.JournalOpened: Projection._journal_opened,  # noqa: SLF001  its own
+    records.FlowRunBegan: Projection._flow_run_began,  # noqa: SLF001
+    records.FlowRunMoved: Projection._flow_run_moved,  # noqa: SLF001
+    records.FlowRunEnded: Projection._flow_run_ended,  # noqa: SLF001
+    records.TaskDefined: Projection._task_defined,  # noqa: SLF001
+    records.TaskRunBegan: Projection._task_run_began,  # noqa: SLF001
+    records.TaskRunMoved: Projection._task_run_moved,  # noqa: SLF001
+    records.TaskRunEnded: Projection._task_run_ended,  # noqa: SLF001
+    records.TaskRunReused: Projection._task_run_reused,  # noqa: SLF001
+    records.ReplayDiverged: Projection._replay_diverged,  # noqa: SLF001
+    records.ResultsForgotten: Projection._results_forgotten,  # noqa: SLF001
+    records.LogLine: Projection._log_line,  # noqa: SLF001
+    records.ArtifactSaved: Projection._artifact_saved,  # noqa: SLF001
+    records.EventEmitted: Projection._event_emitted,  # noqa: SLF001
+    records.ProcessLost: Projection._process_lost,  # noqa: SLF001
+    records.CommandIssued: Projection._command_issued,  # noqa: SLF001
+}
