@@ -21,6 +21,9 @@ RUNS_A_TRANSACTION = 256
 BYTES_A_TRANSACTION = 8 << 20
 """What is folded at most in one transaction, so that memory stays small however long the journals are."""
 
+PIECE = 2 << 20
+"""How much of a journal is read and folded at once."""
+
 
 class Problem(NamedTuple):
     """A journal that could not be folded, or not to its end. The others were."""
@@ -175,7 +178,7 @@ class _CatchUp:
                     while _size(journal) > end:
                         if size >= room:
                             return _Step(False, size, count, refused, lost, problems=tuple(problems))
-                        piece = reader.read(journal.path, 0 if end == START else end)
+                        piece = reader.read(journal.path, 0 if end == START else end, limit=PIECE)
                         folded = fold(tx, _key(journal), piece)
                         size += piece.end - piece.start
                         count += folded.records if folded.outcome is Outcome.FOLDED else 0

@@ -20,7 +20,7 @@ from penstock.core.records import AnyRecord
 from penstock.journal import frames, reader
 from penstock.orchestration.projection import Projection, ends_others
 from penstock.store.interface import Transaction
-from penstock.store.rows import CursorRow, FlowRow, TaskRow
+from penstock.store.rows import CursorRow, FlowRow, Segment, TaskRow
 
 CONTROL = "control"
 """The writer of what others have to say about a run: that its process died, that a user acted on it."""
@@ -94,6 +94,17 @@ def record(tx: Transaction, run_id: str, said: records.ProcessLost | records.Com
     fold(tx, key, as_piece(data, start))
 
 
+def fold_again(tx: Transaction, segment: Segment, data: bytes) -> int:
+    """Bring the rows up to what a piece says that the store has kept; says how many records it holds."""
+    key = JournalKey(segment.run_id, segment.attempt, segment.writer)
+    cursor = tx.journals.cursor(*key) or _new_cursor(key)
+    said = list(reader.decoded(as_piece(data, segment.start).frames, f"{key.run_id}/{key.attempt}.{key.writer}"))
+    project(tx, cursor, tx.flow_runs.row(key.run_id), said)
+    cursor.end_offset = segment.end
+    tx.journals.save_cursor(cursor)
+    return len(said)
+
+
 def as_piece(data: bytes, start: int) -> reader.Piece:
     """Bytes of frames as a piece of a journal that lies at offset ``start``."""
     scan = frames.scan(data, start)
@@ -122,6 +133,7 @@ def project(tx: Transaction, cursor: CursorRow, root: FlowRow | None, said: list
     tx.artifacts.save(projection.changed_artifacts.values())
     tx.logs.append(projection.logs)
     tx.events.append(projection.events)
+    tx.result_files.refer(cursor.run_id, sorted(projection.result_files))
     _count_flows(tx, projection, flows_before)
     _count_tasks(tx, projection, tasks_before)
     cursor.clock = projection.clock

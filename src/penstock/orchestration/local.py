@@ -6,7 +6,7 @@ Nobody needs to be running. Whoever asks takes the store's lock, folds what is n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,7 @@ from penstock.orchestration.fold import CONTROL, START, as_piece
 from penstock.settings import Settings
 from penstock.store import lock
 from penstock.store.interface import Transaction
-from penstock.store.sqlite import SqliteStore, lock_path
+from penstock.store.sqlite import SqliteStore, lock_path, move_aside
 
 WAIT_SECONDS = 5.0
 """How long to wait for another process that is only catching up."""
@@ -65,19 +65,32 @@ class Home:
         return self.caught_up
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
+    def reading(self) -> Generator[Transaction]:
         """``with home.reading() as tx:`` for questions; what is written meanwhile is not seen."""
         with self._reader().reading() as tx:
             yield tx
 
     @contextmanager
-    def writing(self, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[SqliteStore]:
+    def writing(self, *, wait_seconds: float = WAIT_SECONDS) -> Generator[SqliteStore]:
         """``with home.writing() as store:`` for use cases that change something; nobody else writes then.
 
         Raises `StoreBusy` when another process goes on writing for longer.
         """
         with self._writing("changing runs", wait_seconds) as store:
             yield store
+
+    def check(self) -> list[str]:
+        """What the database itself finds wrong with its file; nothing if all is well."""
+        return self._reader().check()
+
+    def backup_to(self, path: Path) -> None:
+        """Copy the store as it is now into a new file."""
+        self._reader().backup_to(path)
+
+    def set_aside(self, suffix: str) -> Path:
+        """Move a damaged database out of the way; says where it lies now."""
+        self.close()
+        return move_aside(self.settings.store, suffix, self.clock.now())
 
     def close(self) -> None:
         """Let go of the store. Closing twice does nothing."""
@@ -98,7 +111,7 @@ class Home:
         return next(JournalFolder(self.settings.journals).run_ids(), None) is not None
 
     @contextmanager
-    def _writing(self, purpose: str, wait_seconds: float) -> Iterator[SqliteStore]:
+    def _writing(self, purpose: str, wait_seconds: float) -> Generator[SqliteStore]:
         store = self._open_to_write(purpose, wait_seconds)
         try:
             yield store
@@ -212,7 +225,7 @@ class LocalPast:
                     yield as_piece(data, segment.start)
 
     @contextmanager
-    def _store(self) -> Iterator[SqliteStore | None]:
+    def _store(self) -> Generator[SqliteStore | None]:
         try:
             store = SqliteStore.open(self._path, write=False)
         except errors.IncompatibleHome:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock import errors
 from penstock.core import records
@@ -61,11 +61,12 @@ class Projection:
         self.changed_artifacts: dict[str, ArtifactRow] = {}
         self.logs: list[LogRow] = []
         self.events: list[EventRow] = []
+        self.result_files: set[str] = set()
         self.opened: records.JournalOpened | None = None
 
     def apply(self, record: records.AnyRecord) -> None:
         """Change the rows as the record says. Raises `CorruptJournal` for one that cannot be true."""
-        _APPLY[type(record)](self, record)
+        self._by_kind[type(record)](self, record)
 
     def _tick(self, at: int) -> int:
         """The time of the next fact: what its writer's clock said, but later than the fact before."""
@@ -88,6 +89,7 @@ class Projection:
         row = self._flow_row(record.flow_run_id, record.at)
         if row.id == self.run_id and row.attempt < self.attempt and row.ended_at is None:
             self._lose(record.at, row.attempt, f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began")
+        kept = self._packed(record.arguments)
         if (self.attempt, clock) > (row.began_attempt, row.began_clock):
             if row.began_attempt == 0:
                 row.created_at = record.at
@@ -95,6 +97,7 @@ class Projection:
             row.began_clock = clock
             row.started_at = record.at
             _describe(row, record)
+            row.arguments = kept
         if _enters(row, self.attempt, clock, final=False):
             self._enter_flow_state(row, record.at, clock, "RUNNING", "Running", None, 1)
             row.result = None
@@ -112,9 +115,10 @@ class Projection:
         clock = self._tick(record.at)
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=True)
+        kept = self._packed(record.result)
         if _enters(row, self.attempt, clock, final=True):
             self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
-            row.result = _packed(record.result)
+            row.result = kept
         self._event(record.at, kind.lower(), row.id, state=record.name, message=record.message, attempt=self.attempt)
 
     def _enter_flow_state(  # noqa: PLR0917  on the hot path, names cost
@@ -171,8 +175,9 @@ class Projection:
             kind = self._state_type(kind, final=True)
         elif record.name != "Cached":
             self._progress(record.at)
+        kept = self._packed(record.result)
         if _enters(row, self.attempt, clock, final=True):
-            row.result = _packed(record.result)
+            row.result = kept
             row.cache = record.cache
             self._enter_task_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
 
@@ -183,9 +188,10 @@ class Projection:
         if row.began_attempt == 0:
             self._describe_task(row, record)
             row.tags = texts(self.tasks.get(record.task, _UNKNOWN_TASK).tags)
+        kept = self._packed(record.result)
         if _enters(row, self.attempt, clock, final=True):
             ended_at = row.ended_at if row.began_attempt and row.ended_at is not None else record.at
-            row.result = _packed(record.result)
+            row.result = kept
             self._enter_task_state(row, ended_at, clock, "COMPLETED", "Completed", None, row.run_count)
             row.reused_from = record.from_run_id
 
@@ -335,18 +341,43 @@ class Projection:
         resource = pack({"penstock.resource.id": f"flow_run.{flow_run_id}"})
         self.events.append(EventRow(at, f"flow_run.{what}", flow_run_id, None, resource, pack(told)))
 
+    def _packed(self, kept: ResultRecord | None) -> bytes | None:
+        if kept is None:
+            return None
+        if kept.location is not None:
+            self.result_files.add(kept.location)
+        return pack(kept)
+
     def _state_type(self, text: Any, *, final: bool) -> str:
         if text not in _TYPES or (text in _FINAL) != final:
             raise errors.CorruptJournal(f"A record of run `{self.run_id}` names an impossible state: `{text}`")
         return text
 
+    _by_kind: ClassVar[dict[type, Callable[[Projection, Any], None]]] = {
+        records.JournalOpened: _journal_opened,
+        records.FlowRunBegan: _flow_run_began,
+        records.FlowRunMoved: _flow_run_moved,
+        records.FlowRunEnded: _flow_run_ended,
+        records.TaskDefined: _task_defined,
+        records.TaskRunBegan: _task_run_began,
+        records.TaskRunMoved: _task_run_moved,
+        records.TaskRunEnded: _task_run_ended,
+        records.TaskRunReused: _task_run_reused,
+        records.ReplayDiverged: _replay_diverged,
+        records.ResultsForgotten: _results_forgotten,
+        records.LogLine: _log_line,
+        records.ArtifactSaved: _artifact_saved,
+        records.EventEmitted: _event_emitted,
+        records.ProcessLost: _process_lost,
+        records.CommandIssued: _command_issued,
+    }
+
 
 def ends_others(record: records.AnyRecord, run_id: str, attempt: int) -> bool:
     """Whether the record may end what other records began: a process was lost, or a new attempt took over."""
-    kind = type(record)
-    return kind is records.ProcessLost or (
-        kind is records.FlowRunBegan and attempt > 1 and record.flow_run_id == run_id  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  it is one
-    )
+    if isinstance(record, records.FlowRunBegan):
+        return attempt > 1 and record.flow_run_id == run_id
+    return isinstance(record, records.ProcessLost)
 
 
 def _enters(row: FlowRow | TaskRow, attempt: int, clock: int, *, final: bool) -> bool:
@@ -369,7 +400,6 @@ def _describe(row: FlowRow, record: records.FlowRunBegan) -> None:
     row.entrypoint = record.entrypoint
     row.code_version = record.code_version
     row.parameters = pack(record.parameters)
-    row.arguments = _packed(record.arguments)
     row.tags = texts(record.tags)
     row.parent_flow_run_id = record.parent_flow_run_id
     row.parent_task_run_id = record.parent_task_run_id
@@ -443,29 +473,5 @@ def _empty_task_row(task_run_id: str, flow_run_id: str, attempt: int, at: int) -
     )
 
 
-def _packed(kept: ResultRecord | None) -> bytes | None:
-    return None if kept is None else pack(kept)
-
-
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-_APPLY: dict[type, Callable[[Projection, Any], None]] = {
-    records.JournalOpened: Projection._journal_opened,  # noqa: SLF001  its own
-    records.FlowRunBegan: Projection._flow_run_began,  # noqa: SLF001
-    records.FlowRunMoved: Projection._flow_run_moved,  # noqa: SLF001
-    records.FlowRunEnded: Projection._flow_run_ended,  # noqa: SLF001
-    records.TaskDefined: Projection._task_defined,  # noqa: SLF001
-    records.TaskRunBegan: Projection._task_run_began,  # noqa: SLF001
-    records.TaskRunMoved: Projection._task_run_moved,  # noqa: SLF001
-    records.TaskRunEnded: Projection._task_run_ended,  # noqa: SLF001
-    records.TaskRunReused: Projection._task_run_reused,  # noqa: SLF001
-    records.ReplayDiverged: Projection._replay_diverged,  # noqa: SLF001
-    records.ResultsForgotten: Projection._results_forgotten,  # noqa: SLF001
-    records.LogLine: Projection._log_line,  # noqa: SLF001
-    records.ArtifactSaved: Projection._artifact_saved,  # noqa: SLF001
-    records.EventEmitted: Projection._event_emitted,  # noqa: SLF001
-    records.ProcessLost: Projection._process_lost,  # noqa: SLF001
-    records.CommandIssued: Projection._command_issued,  # noqa: SLF001
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from penstock.store.sql import Statement
@@ -24,7 +24,7 @@ class Connection(Protocol):
         """Execute the statement; says how many rows it changed."""
         ...
 
-    def run_many(self, statement: Statement, rows: Iterable[tuple[Any, ...]]) -> None:
+    def run_many(self, statement: Statement, rows: Sequence[tuple[Any, ...]]) -> None:
         """Execute the statement for each row of values, in the order of its names."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from penstock.core.runs import Event
 from penstock.store.connection import Connection, chunks
@@ -19,7 +19,7 @@ class Events:
         self._connection = connection
         self._sql = statements("events", connection.dialect)
 
-    def append(self, rows: Iterable[EventRow]) -> None:
+    def append(self, rows: Sequence[EventRow]) -> None:
         """Keep what happened."""
         self._connection.run_many(self._sql["append"], rows)
 

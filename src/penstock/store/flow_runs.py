@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
-from penstock.core.records import ResultRecord
 from penstock.core.runs import FlowSummary
 from penstock.core.states import StateType
 from penstock.store.connection import Connection, chunks
-from penstock.store.rows import FlowRow, result, texts_in
+from penstock.store.rows import FlowRow, texts_in
 from penstock.store.sql import statements
 
 NEWEST = (1 << 62, "~")
@@ -146,17 +145,17 @@ class FlowRuns:
             yield from (EndedRoot(*row) for row in found)
             after = (found[-1][0], found[-1][1])
 
+    def without_journals(self) -> list[str]:
+        """Flow runs of which the store has no journal, so that nothing tells why they are there."""
+        return [row[0] for row in self._connection.rows(self._sql["without_journals"])]
+
+    def run_counts(self) -> dict[str, int]:
+        """The flows that have runs, and how many, as `count_flows` has counted."""
+        return {row[0]: row[1] for row in self._connection.rows(self._sql["flows"])}
+
     def count_ended_roots(self) -> int:
         """How many root runs have ended."""
         return self._connection.rows(self._sql["count_ended_roots"])[0][0]
-
-    def results(self) -> Iterator[tuple[str, ResultRecord]]:
-        """The results and arguments that flow runs keep, each with the run's id."""
-        after = ""
-        while found := self._connection.rows(self._sql["result_records"], after=after, limit=_PAGE):
-            for run_id, arguments, value in found:
-                yield from ((run_id, kept) for kept in (result(arguments), result(value)) if kept is not None)
-            after = found[-1][0]
 
     def forget(self, ids: Iterable[str]) -> None:
         """Delete flow runs and their tags. Flows are counted by `count_flows`."""

@@ -12,6 +12,7 @@ from penstock.store.flow_runs import FlowRuns
 from penstock.store.journals import Journals
 from penstock.store.logs import Logs
 from penstock.store.meta import Meta
+from penstock.store.result_files import ResultFiles
 from penstock.store.task_runs import TaskRuns
 
 SCHEMA_VERSION = 1
@@ -21,7 +22,7 @@ SCHEMA_VERSION = 1
 class Transaction:
     """What can be asked and written at once: all of it is kept, or nothing."""
 
-    __slots__ = ("artifacts", "events", "flow_runs", "journals", "logs", "meta", "task_runs")
+    __slots__ = ("artifacts", "events", "flow_runs", "journals", "logs", "meta", "result_files", "task_runs")
 
     def __init__(self, connection: Connection) -> None:
         self.meta = Meta(connection)
@@ -31,6 +32,7 @@ class Transaction:
         self.logs = Logs(connection)
         self.artifacts = Artifacts(connection)
         self.events = Events(connection)
+        self.result_files = ResultFiles(connection)
 
 
 class Store(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from penstock.core.runs import LogEntry
 from penstock.store.connection import Connection, chunks
@@ -19,7 +19,7 @@ class Logs:
         self._connection = connection
         self._sql = statements("logs", connection.dialect)
 
-    def append(self, rows: Iterable[LogRow]) -> None:
+    def append(self, rows: Sequence[LogRow]) -> None:
         """Keep lines."""
         self._connection.run_many(self._sql["append"], rows)
 

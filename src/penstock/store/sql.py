@@ -47,7 +47,7 @@ class Statement:
         for name in names:
             value = values[name]
             if isinstance(value, tuple):
-                ordered.extend(value)  # pyright: ignore[reportUnknownArgumentType]  values of a list are anything
+                ordered.extend(value)
             else:
                 ordered.append(value)
         return text, ordered
@@ -88,7 +88,7 @@ def _shape(value: Any) -> int:
     """What about a value changes the text: whether it is given, and how many it stands for."""
     if value is None:
         return -1
-    return len(value) if isinstance(value, tuple) else 0  # pyright: ignore[reportUnknownArgumentType]  as above
+    return len(value) if isinstance(value, tuple) else 0
 
 
 def _with_marks(text: str, values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Self
 from penstock import errors
 from penstock.store.interface import SCHEMA_VERSION, Transaction
 from penstock.store.lock import WriterLock
+from penstock.store.rows import Segment
 from penstock.store.sql import Statement, statements
 
 BUSY_SECONDS = 60.0
@@ -99,7 +100,7 @@ class SqliteStore:
         return self._writer is not None
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> Generator[Transaction]:
         with self._mutex:
             writer = self._usable_writer()
             if writer.in_transaction:
@@ -115,7 +116,7 @@ class SqliteStore:
                     raise
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
+    def reading(self) -> Generator[Transaction]:
         if self.path is None:
             with self._mutex:
                 yield Transaction(_Connection(self._usable_writer(), None, self._break))
@@ -243,7 +244,9 @@ class _Connection:
         except sqlite3.Error as error:
             _raise(error, self._path, self._break)
 
-    def run_many(self, statement: Statement, rows: Iterable[tuple[Any, ...]]) -> None:
+    def run_many(self, statement: Statement, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
         try:
             self._connection.executemany(statement.text, rows)
         except sqlite3.Error as error:
@@ -255,17 +258,60 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def set_aside(path: Path, suffix: str) -> Path:
-    """Move a damaged database out of the way, with what belongs to it. The caller holds the writer's lock."""
-    for ending in ("", "-wal", "-shm"):
-        found = path.with_name(path.name + ending)
-        if found.exists():
-            os.replace(found, path.with_name(path.name + suffix + ending))
-    return path.with_name(path.name + suffix)
+def move_aside(path: Path, suffix: str, now: int) -> Path:
+    """Move a database out of the way, with what belongs to it; says where it lies now.
+
+    Raises `StoreBusy` while a process is writing it.
+    """
+    lock = WriterLock(lock_path(path), "moving the database aside", wait=False)
+    try:
+        target = path.with_name(path.name + suffix)
+        if target.exists():
+            target = path.with_name(f"{path.name}{suffix}-{now}")
+        for ending in ("-shm", "-wal", ""):
+            found = path.with_name(path.name + ending)
+            if found.exists():
+                os.replace(found, target.with_name(target.name + ending))
+    finally:
+        lock.release()
+    return target
+
+
+def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
+    """What can be read of the event log in a damaged database, in order; None for a piece that cannot."""
+    try:
+        connection = _connect(str(path))
+    except sqlite3.Error:
+        return
+    try:
+        after = failures = 0
+        while failures < MOST_FAILURES:
+            try:
+                row = connection.execute(
+                    "SELECT sequence, run_id, attempt, writer, start_offset, end_offset, frames"
+                    " FROM journal_segment WHERE sequence > ? ORDER BY sequence LIMIT 1",
+                    (after,),
+                ).fetchone()
+            except sqlite3.Error:
+                # Damaged pages fail one after the other; past them, the rest may be sound.
+                after += 1
+                failures += 1
+                yield None
+                continue
+            if row is None:
+                return
+            yield Segment(*row[:6]), row[6]
+            after, failures = row[0], 0
+    finally:
+        connection.close()
+
+
+MOST_FAILURES = 1000
+"""So many pieces in a row that cannot be read: there is nothing more to be had."""
 
 
 @contextmanager
-def told(path: Path | None, on_lost: Callable[[str], None] | None = None) -> Iterator[None]:
+def told(path: Path | None, on_lost: Callable[[str], None] | None = None) -> Generator[None]:
     """Raise SQLite's errors as Penstock's."""
     try:
         yield
@@ -390,5 +436,5 @@ def _make_private_file(path: Path) -> None:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
+def _nothing() -> Generator[None]:
     yield

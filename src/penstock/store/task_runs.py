@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import astuple
 
-from penstock.core.records import ResultRecord
 from penstock.core.states import StateType
 from penstock.store.connection import Connection, chunks
-from penstock.store.rows import StateCount, TaskRow, result
+from penstock.store.rows import StateCount, TaskRow
 from penstock.store.sql import statements
-
-_PAGE = 1000
 
 
 class PlacedTaskRow(NamedTuple):
@@ -89,16 +86,6 @@ class TaskRuns:
         self._connection.run_many(self._sql["count_state"], more)
         fewer = [(change, *key) for key, change in changes.items() if change < 0]
         self._connection.run_many(self._sql["uncount_state"], fewer)
-
-    def results(self) -> Iterator[tuple[str, ResultRecord]]:
-        """The results that task runs keep, each with the task run's id."""
-        after = 0
-        while found := self._connection.rows(self._sql["result_records"], after=after, limit=_PAGE):
-            for _, task_run_id, value in found:
-                kept = result(value)
-                if kept is not None:
-                    yield task_run_id, kept
-            after = found[-1][0]
 
     def forget(self, flow_run_ids: Iterable[str]) -> None:
         """Delete the task runs of these flow runs."""

@@ -125,16 +125,19 @@ SELECT created_at, id, ended_at
  WHERE parent_flow_run_id IS NULL
    AND (created_at, id) > (:after_created, :after_id)
    AND ended_at < :before
+   AND created_at < :before
  ORDER BY created_at, id
  LIMIT :limit
+
+-- name: without_journals
+-- Flow runs of which the store has no journal.
+SELECT id FROM flow_run
+ WHERE NOT EXISTS (SELECT 1 FROM journal_cursor WHERE journal_cursor.run_id = flow_run.root_run_id)
+ ORDER BY id
 
 -- name: count_ended_roots
 -- How many root runs have ended.
 SELECT COUNT(*) FROM flow_run WHERE parent_flow_run_id IS NULL AND ended_at IS NOT NULL
-
--- name: result_records
--- Where the results of flow runs are kept.
-SELECT id, arguments, result FROM flow_run WHERE id > :after ORDER BY id LIMIT :limit
 
 -- name: forget_all
 -- Delete all flow runs, before all is folded again.

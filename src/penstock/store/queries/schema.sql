@@ -219,3 +219,14 @@ CREATE INDEX event_by_run ON event (run_id, sequence)
 
 -- name: create_event_by_name
 CREATE INDEX event_by_name ON event (event, sequence)
+
+-- name: create_result_file
+-- Which root runs name a file in the folder of results: it may go when none does.
+CREATE TABLE result_file (
+    location    TEXT NOT NULL,
+    root_run_id TEXT NOT NULL,
+    PRIMARY KEY (location, root_run_id)
+)
+
+-- name: create_result_file_by_root
+CREATE INDEX result_file_by_root ON result_file (root_run_id, location)

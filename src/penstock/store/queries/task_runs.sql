@@ -69,10 +69,6 @@ DELETE FROM task_run WHERE flow_run_id IN (:flow_run_ids)
 -- Delete the counts of task runs of flow runs.
 DELETE FROM task_run_count WHERE flow_run_id IN (:flow_run_ids)
 
--- name: result_records
--- Where the results of task runs are kept.
-SELECT sequence, id, result FROM task_run WHERE sequence > :after ORDER BY sequence LIMIT :limit
-
 -- name: forget_all
 -- Delete all task runs, before all is folded again.
 DELETE FROM task_run
