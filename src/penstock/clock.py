@@ -69,6 +69,11 @@ def uuid7(milliseconds: int, noise: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
+def cpu_seconds() -> float:
+    """How long processors have worked for this process."""
+    return time.process_time()
+
+
 def boot_id() -> str:
     """What tells this boot of the machine from others; empty where the system has no such id."""
     try:

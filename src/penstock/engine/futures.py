@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from penstock import errors
 from penstock.core.states import State, StateType, Unloaded
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # a default, so that plain Future is Future[Any]: typing has it from 3.13 on
+
     from penstock.engine.task_runners import Crew
+
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    R_co = TypeVar("R_co", covariant=True)
 
 _lock = threading.Lock()
 """Guards the few steps in which any future changes; held for well under a microsecond."""
@@ -100,7 +108,7 @@ class Waitable:
         return True
 
 
-class Future(Waitable):
+class Future(Waitable, Generic[R_co]):
     """A handle on a submitted task run: ask it for the state, or wait for the result."""
 
     __slots__ = ("_state", "address", "id", "name")
@@ -139,7 +147,7 @@ class Future(Waitable):
                 type=state.type, name=state.name, message=state.message, data=kept, at=state.at
             )
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002
         """Wait for the task run to end and return its value; if it did not complete, its exception is raised.
 
         Raises `TimedOut` if it has not ended after ``timeout`` seconds. With
@@ -150,18 +158,18 @@ class Future(Waitable):
         assert self._state is not None
         return self._state.result(raise_on_failure)
 
-    async def result_async(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002
+    async def result_async(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002
         """As `result`, letting other coroutines run while it waits."""
         if not await self.wait_async(timeout):
             raise errors.TimedOut(f"Task run `{self.name}` has not ended after {timeout} seconds")
         assert self._state is not None
         return self._state.result(raise_on_failure)
 
-    def add_done_callback(self, fn: Callable[[Future], Any]) -> None:
+    def add_done_callback(self, fn: Callable[[Future[R_co]], Any]) -> None:
         """Call ``fn(future)`` when the task run has ended, in the thread that ends it."""
         self.when_done(lambda: fn(self))
 
-    def __await__(self) -> Generator[Any, None, AsyncFuture]:
+    def __await__(self) -> Generator[Any, None, AsyncFuture[R_co]]:
         """``future = await task.submit(…)`` gives the future as coroutines use it: ``await future.result()``."""
         return _immediately(AsyncFuture(self)).__await__()
 
@@ -169,19 +177,19 @@ class Future(Waitable):
         return f"Future({self.name!r}, {self.state.name})"
 
 
-async def _immediately(future: AsyncFuture) -> AsyncFuture:
+async def _immediately(future: AsyncFuture[R_co]) -> AsyncFuture[R_co]:
     return future
 
 
-class AsyncFuture:
+class AsyncFuture(Generic[R_co]):
     """A future as ``await task.submit(…)`` gives it: its methods are awaited."""
 
     __slots__ = ("sync",)
 
-    def __init__(self, future: Future) -> None:
+    def __init__(self, future: Future[R_co]) -> None:
         self.sync = future
 
-    async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002
+    async def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002
         return await self.sync.result_async(timeout, raise_on_failure)
 
     async def wait(self, timeout: float | None = None) -> State | None:
@@ -195,7 +203,7 @@ class AsyncFuture:
         return repr(self.sync)
 
 
-class MappedFutures(Waitable, Sequence[Future]):
+class MappedFutures(Waitable, Sequence[Future[R_co]]):
     """The futures of ``task.map(…)``, in order.
 
     The task runs are started a window at a time, so there may be as many as one likes: iterating
@@ -209,7 +217,7 @@ class MappedFutures(Waitable, Sequence[Future]):
         super().__init__()
         self.address = address
         self._total = total
-        self._futures: list[Future] = []
+        self._futures: list[Future[R_co]] = []
         self._ended = 0
         self._exhausted = False
         self._error: BaseException | None = None
@@ -242,13 +250,13 @@ class MappedFutures(Waitable, Sequence[Future]):
         if done:
             self.finish()
 
-    def __iter__(self) -> Iterator[Future]:
+    def __iter__(self) -> Iterator[Future[R_co]]:
         position = 0
         while (future := self._at(position)) is not None:
             yield future
             position += 1
 
-    def _at(self, position: int) -> Future | None:
+    def _at(self, position: int) -> Future[R_co] | None:
         """The future at a position, once it has been started; None behind the last."""
         while True:
             with _lock:
@@ -277,17 +285,17 @@ class MappedFutures(Waitable, Sequence[Future]):
             return future
         return list(self)[index]
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R_co]:  # noqa: FBT001, FBT002
         """The results of all task runs, in order, once they have ended; see `Future.result`."""
         if not self.wait(timeout):
             raise errors.TimedOut(f"Not all mapped task runs have ended after {timeout} seconds")
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
 
-    def __await__(self) -> Generator[Any, None, list[AsyncFuture]]:
+    def __await__(self) -> Generator[Any, None, list[AsyncFuture[R_co]]]:
         """``futures = await task.map(…)``: the futures as coroutines use them."""
         return self._started_all().__await__()
 
-    async def _started_all(self) -> list[AsyncFuture]:
+    async def _started_all(self) -> list[AsyncFuture[R_co]]:
         import asyncio  # noqa: PLC0415  keeps asyncio off the import path
 
         return [AsyncFuture(future) for future in await asyncio.to_thread(list, self)]

@@ -138,6 +138,18 @@ class History:
     def _is_unasked(self, task_run_id: str) -> bool:
         return task_run_id in self.completed and task_run_id not in self._asked
 
+    def within(self, task_run_id: str) -> History | None:
+        """The part that happened inside of a task run; None if that is nothing."""
+        inside = {task_run_id}
+        part = History()
+        for other, began in self.began.items():  # a caller began before what it called
+            if began.scope_id in inside:
+                inside.add(other)
+                part.began[other] = began
+                if other in self.completed:
+                    part.completed[other] = self.completed[other]
+        return part if part.began else None
+
     def renew(self, later: History) -> None:
         """Go on, for a retry of the flow, with what has been recorded since; nothing was asked for yet."""
         self.began.update(later.began)

@@ -75,7 +75,7 @@ def say_about_exception(context: RunContext, error: BaseException) -> None:
 
     trace = traceback.TracebackException.from_exception(error)
     _drop_own_frames(trace, set())
-    text = "".join(trace.format()).rstrip()
+    text = "".join(trace.format() if trace.stack else trace.format_exception_only()).rstrip()
     say(context, logging.ERROR, FLOW_RUNS if context is context.flow else TASK_RUNS, f"Encountered an exception:\n{text}")
 
 
@@ -86,7 +86,7 @@ def _drop_own_frames(trace: Any, seen: set[int]) -> None:
         return
     seen.add(id(trace))
     kept = [frame for frame in trace.stack if not is_own_file(frame.filename)]
-    trace.stack = traceback.StackSummary.from_list(kept or list(trace.stack)[-1:])
+    trace.stack = traceback.StackSummary.from_list(kept)
     _drop_own_frames(trace.__cause__, seen)
     _drop_own_frames(trace.__context__, seen)
 

@@ -103,7 +103,7 @@ def begin(run: TaskRun, kind: str = "task") -> None:
             hint="raise PENSTOCK_JOURNAL_MAX_BYTES, or split the run into several",
         )
     attempt.running[run.id] = run.name
-    attempt.journal.append(
+    attempt.journal.append_soon(
         records.TaskRunBegan(
             attempt.clock.now(),
             run.id,
@@ -180,8 +180,8 @@ def recorded(run: TaskRun) -> State | None:
     history = attempt.history
     if history is None:
         return None
-    known_id = run.source_run_id or run.id
-    scope_id = run.parent.source_run_id or run.parent.id
+    known_id = run.source_id or run.id
+    scope_id = run.parent.source_id or run.parent.id
     record = history.find(known_id, scope_id)
     if record is None:
         if run.spec.on_interrupt == "fail" and history.was_interrupted(known_id):
@@ -194,7 +194,7 @@ def recorded(run: TaskRun) -> State | None:
         return None
     began = history.began.get(known_id)
     run.name = began.name if began is not None else run.name
-    if run.source_run_id is not None:
+    if run.source_id is not None:
         attempt.journal.append(
             records.TaskRunReused(
                 attempt.clock.now(),
@@ -225,8 +225,8 @@ def _compare_with_history(run: TaskRun) -> None:
     """Note a call that no earlier attempt completed; with ``replay="strict"`` refuse one that replaces another."""
     history = run.attempt.history
     assert history is not None
-    known_id = run.source_run_id or run.id
-    scope_id = run.parent.source_run_id or run.parent.id
+    known_id = run.source_id or run.id
+    scope_id = run.parent.source_id or run.parent.id
     history.note_new(known_id, scope_id, run.spec.key, run.inputs)
     if run.flow.replay == "strict" and run.future is None:
         recorded = history.replaced_call(known_id, scope_id, run.spec.key)

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock import errors
-from penstock.clock import Clock
+from penstock.clock import SYSTEM, Clock, cpu_seconds
 from penstock.engine import limits, sync_driver
 from penstock.engine.effects import Effect
 from penstock.engine.futures import Waitable, crew_of_thread
@@ -22,6 +22,12 @@ from penstock.engine.futures import Waitable, crew_of_thread
 if TYPE_CHECKING:
     from penstock.engine.flow_run import FlowRun
 
+LOOK_SECONDS = 0.002
+"""How often it is looked at whether more workers would be of use, while jobs wait."""
+QUIET_LOOKS = 50
+"""After so many looks at which no job waited, nobody looks any more until one does."""
+SHORT_JOBS = 8
+"""A worker that does more jobs than this between two looks does short ones."""
 STOP_SECONDS = 2.0
 """How long task runs under way may take to end after a flow run was stopped."""
 
@@ -90,47 +96,76 @@ class Crew:
 
 
 class ThreadCrew(Crew):
-    """Worker threads, started as they are needed. They do not keep the process from ending."""
+    """Worker threads, as many as are of use. They do not keep the process from ending.
+
+    Python lets one thread run at a time, and each hand-over costs more than a short job: many
+    threads would do short jobs several times slower than one. So there is one worker at first; more
+    are added while jobs wait and the present workers take long over theirs, or wait themselves.
+    """
+
+    eager = False
+    """Whether each job gets a worker of its own at once, as long as there may be more."""
 
     def __init__(self, max_workers: int) -> None:
         super().__init__(max_workers)
         self._ready: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._free = 0
         self._waiting = 0
+        self._done = 0
+        self._foreman: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def put_sync(self, job: Job) -> None:
         self._ready.put(job)
-        if self._free <= 0 or self._ready.qsize() > self._free:
-            self._add_worker_if_useful()
+        if self._foreman is None:
+            with self._lock:
+                if len(self._threads) - self._waiting < (self.max_workers if self.eager else 1):
+                    self._add_worker()
+                elif self._foreman is None and len(self._threads) - self._waiting < self.max_workers:
+                    self._foreman = threading.Thread(target=self._oversee, name="penstock-foreman", daemon=True)
+                    self._foreman.start()
 
-    def _add_worker_if_useful(self) -> None:
-        with self._lock:
-            if self._free >= self._ready.qsize() or len(self._threads) - self._waiting >= self.max_workers:
-                return
-            thread = threading.Thread(target=self._work, name="penstock-worker", daemon=True)
-            self._threads.add(thread)
+    def _add_worker(self) -> None:
+        thread = threading.Thread(target=self._work, name="penstock-worker", daemon=True)
+        self._threads.add(thread)
         thread.start()
+
+    def _oversee(self) -> None:
+        """While jobs wait, look every now and then whether more workers would be of use."""
+        quiet = 0
+        done, used, elapsed = self._done, cpu_seconds(), SYSTEM.elapsed()
+        while quiet < QUIET_LOOKS and not self._closed.wait(LOOK_SECONDS):
+            before = done, used, elapsed
+            done, used, elapsed = self._done, cpu_seconds(), SYSTEM.elapsed()
+            if self._ready.empty():
+                quiet += 1
+                continue
+            quiet = 0
+            with self._lock:
+                working = len(self._threads) - self._waiting
+                is_busy = used - before[1] > 0.7 * (elapsed - before[2])
+                if done - before[0] > SHORT_JOBS * max(working, 1) and is_busy:
+                    continue
+                for _ in range(min(max(working, 1), self._ready.qsize(), self.max_workers - working)):
+                    self._add_worker()
+        with self._lock:
+            self._foreman = None
+            if not self._ready.empty() and not self._threads and not self._closed.is_set():
+                self._add_worker()
 
     def _work(self) -> None:
         crew_of_thread.crew = self
         me = threading.current_thread()
         ready = self._ready
         try:
-            while True:
-                self._free += 1
-                try:
-                    job = ready.get()
-                finally:
-                    self._free -= 1
-                if job is None:
-                    return
+            while (job := ready.get()) is not None:
                 try:
                     job.run()
                 except limits.Interruption:
                     pass  # it came too late to hit the job
                 del job
+                self._done += 1
                 if len(self._threads) - self._waiting > self.max_workers:
                     with self._lock:
                         if len(self._threads) - self._waiting > self.max_workers:
@@ -138,15 +173,19 @@ class ThreadCrew(Crew):
                             return
         finally:
             crew_of_thread.crew = None
+            self.leave()
             with self._lock:
                 self._threads.discard(me)
+
+    def leave(self) -> None:
+        """A worker thread ends."""
 
     @contextlib.contextmanager
     def replaced(self) -> Iterator[None]:
         with self._lock:
             self._waiting += 1
-        if self._ready.qsize():
-            self._add_worker_if_useful()
+            if not self._ready.empty() and len(self._threads) - self._waiting < self.max_workers:
+                self._add_worker()
         try:
             yield
         finally:
@@ -176,6 +215,7 @@ class ThreadCrew(Crew):
 
     def close(self) -> None:
         super().close()
+        self._closed.set()
         with self._lock:
             count = len(self._threads)
         for _ in range(count):
@@ -285,7 +325,7 @@ class ThreadPoolTaskRunner(TaskRunner):
     """In threads of this process, at most ``max_workers`` at a time (default: the setting, 32)."""
 
     def __init__(self, max_workers: int | None = None) -> None:
-        self.max_workers = _positive(max_workers)
+        self.max_workers = positive(max_workers)
 
     def crew(self, run: FlowRun) -> Crew:
         return ThreadCrew(self.max_workers or run.attempt.settings.task_runner_max_workers)
@@ -313,7 +353,8 @@ class SequentialTaskRunner(TaskRunner):
         return hash(type(self))
 
 
-def _positive(max_workers: int | None) -> int | None:
+def positive(max_workers: int | None) -> int | None:
+    """The number of workers, if it is one. Raises `UsageError`."""
     if max_workers is not None and (isinstance(max_workers, bool) or int(max_workers) < 1):
         raise errors.UsageError(f"A task runner needs at least one worker, not: `{max_workers}`")
     return max_workers

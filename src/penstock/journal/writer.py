@@ -43,6 +43,7 @@ class JournalWriter:
         self._lost: BaseException | None = None
         self._lock = threading.Lock()
         self._define_lock = threading.Lock()
+        self._pending: list[bytes] = []
         self._defined: dict[str, int] = {}
         self._pid = os.getpid()
         self._dirty = threading.Event()
@@ -60,6 +61,18 @@ class JournalWriter:
         `JournalLost` if a write or sync failed now or earlier: then nothing more is recorded.
         """
         return self._write(frames.frame(records.encode(record)))
+
+    def append_soon(self, record: records.Record) -> None:
+        """Write the record together with the next one, or within the sync interval.
+
+        For records whose loss with the process would change nothing, such as the start of a task
+        run that has not ended. Order is kept. Raises as `append` does.
+        """
+        if self._lost is not None or self._pid != os.getpid():
+            self._refuse_if_unusable()
+        with self._lock:
+            self._pending.append(frames.frame(records.encode(record)))
+        self._wake_syncer()
 
     def defined(self, key: str) -> int | None:
         """The index that stands for a task in this journal, if it has one already."""
@@ -83,6 +96,10 @@ class JournalWriter:
     def sync(self) -> None:
         """Return when all that was appended so far is on the disk. Raises `JournalLost`."""
         self._refuse_if_unusable()
+        self._write(b"")
+        self._sync_now()
+
+    def _sync_now(self) -> None:
         try:
             _datasync(self._descriptor)
         except OSError as error:
@@ -113,21 +130,32 @@ class JournalWriter:
         if self._lost is not None or self._pid != os.getpid():
             self._refuse_if_unusable()
         with self._lock:
+            offset = self.size
+            if self._pending:
+                before = b"".join(self._pending)
+                self._pending.clear()
+                offset += len(before)
+                data = before + data
+            if not data:
+                return offset
             try:
                 written = os.write(self._descriptor, data)
             except OSError as error:
                 written = self._recover(error, data)
             if written != len(data):
                 self._recover_partial(data, written)
-            offset = self.size
-            self.size = offset + len(data)
+            self.size += len(data)
         if self._sync_always:
-            self.sync()
-        elif not self._dirty.is_set():
+            self._sync_now()
+        else:
+            self._wake_syncer()
+        return offset
+
+    def _wake_syncer(self) -> None:
+        if not self._dirty.is_set():
             if self._syncer is None:
                 self._start_syncer()
             self._dirty.set()
-        return offset
 
     def _recover(self, error: OSError, data: bytes) -> int:
         """After a write that failed as a whole: give room once, or give up."""
@@ -191,11 +219,20 @@ class JournalWriter:
             if self._closing:  # it may have been set for this
                 return
             try:
+                self._flush()
                 _datasync(self._descriptor)
-            except OSError as error:
+            except (OSError, errors.JournalError) as error:
                 if not self._closing:
-                    self._lost = error
+                    self._lost = self._lost or error
                 return
+
+    def _flush(self) -> None:
+        """Write what waits for company. A full disk is for the next `append` to tell."""
+        try:
+            if self._pending:
+                self._write(b"")
+        except errors.StorageFull:
+            return
 
 
 def _datasync(descriptor: int) -> None:
