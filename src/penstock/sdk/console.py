@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
+from penstock import errors
 from penstock.core.states import State
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
 from penstock.engine.flow_run import FlowRun
 
 INTERVAL_SECONDS = 0.2
+TIDY_SECONDS = 2.0
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
@@ -189,6 +192,7 @@ def leave_home_tidy(attempt: Attempt) -> None:
     if waiting > chosen.catch_up_after:
         from penstock.orchestration import local  # noqa: PLC0415  seldom needed
 
-        local.catch_up_if_free(chosen, attempt.clock)
+        with contextlib.suppress(errors.StoreError, errors.JournalError):
+            local.open_home(chosen, attempt.clock, limit_seconds=TIDY_SECONDS).close()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from penstock import errors
 from penstock.core import parameters
@@ -11,20 +11,26 @@ from penstock.core.specs import FlowOptions, FlowSpec, refuse_unknown_options
 from penstock.engine.context import current, is_own_process
 from penstock.sdk import options, runs, visualize
 
+if TYPE_CHECKING:
+    from penstock.core.states import State
+
 P = ParamSpec("P")
+P2 = ParamSpec("P2")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
-class Flow(Generic[P, R]):
+class Flow(Generic[P, R_co]):
     """A flow. Calling it runs it; in another flow it becomes a subflow run."""
 
-    def __init__(self, fn: Callable[P, R], /, **given: Unpack[FlowOptions]) -> None:
+    def __init__(self, fn: Callable[P, R_co], /, **given: Unpack[FlowOptions]) -> None:
         refuse_unknown_options("flow", given, FlowOptions)
         inner = options.unwrapped(fn)
         if not callable(inner):
             raise errors.UsageError(f"A flow is made of a function, not of: `{fn!r}`")
         self._options = given
-        self._binds = "class" if isinstance(fn, classmethod) else None if isinstance(fn, staticmethod) else "instance"
+        self._binds = options.binding_of(fn)
         self._bound: tuple[Any, ...] = ()
         self.spec: FlowSpec = options.flow_spec(inner, given, self)
         self.isasync = self.spec.is_async
@@ -34,9 +40,9 @@ class Flow(Generic[P, R]):
         self.__wrapped__ = inner
 
     @property
-    def fn(self) -> Callable[P, R]:
+    def fn(self) -> Callable[P, R_co]:
         """The function itself: calling it records no flow run."""
-        return cast("Callable[P, R]", self.spec.fn.__get__(*self._bound) if self._bound else self.spec.fn)
+        return cast("Callable[P, R_co]", self.spec.fn.__get__(*self._bound) if self._bound else self.spec.fn)
 
     @property
     def name(self) -> str:
@@ -60,13 +66,35 @@ class Flow(Generic[P, R]):
         spec = self.spec
         return parameters.validate(spec.signature, spec.signature.bind_names(given), spec.name)
 
-    def with_options(self, **given: Unpack[FlowOptions]) -> Flow[P, R]:
+    def with_options(self, **given: Unpack[FlowOptions]) -> Flow[P, R_co]:
         """The same flow with other options; those not given stay as they are."""
         refuse_unknown_options("flow", given, FlowOptions)
         merged: Any = {**self._options, **given}
         changed = Flow(self.spec.fn, **merged)
         changed._binds, changed._bound = self._binds, self._bound
-        return cast("Flow[P, R]", changed)
+        return cast("Flow[P, R_co]", changed)
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __call__(
+        self: Flow[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = ...,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State]: ...
+
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> State: ...
+
+    @overload
+    def __call__(
+        self, *args: Any, wait_for: Iterable[Any] | None, return_state: Literal[False] = ..., **kwargs: Any
+    ) -> R_co: ...
 
     def __call__(
         self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
@@ -77,9 +105,10 @@ class Flow(Generic[P, R]):
         are futures that have to be completed first.
         """
         args = self._bound + args
-        if visualize.is_drawing() and current() is None:
-            return visualize.draw_subflow(self, self.spec.signature.bind(args, kwargs), wait_for)
         parent = current()
+        if parent is None and visualize.is_drawing():
+            arguments = self.spec.signature.bind(args, kwargs)
+            return visualize.draw_call(self.spec, arguments, wait_for, return_state=return_state)
         if parent is not None and is_own_process(parent):
             return runs.run_within(self.spec, parent, args, kwargs, return_state=return_state, wait_for=wait_for or ())
         return runs.run(self.spec, args, kwargs, return_state=return_state)
@@ -109,19 +138,42 @@ class Flow(Generic[P, R]):
         The flow's own code is run; tasks return placeholders (or their ``viz_return_value``). The
         drawing shows itself in notebooks; ``save("graph.svg")`` or ``save("graph.dot")`` writes it.
         """
-        return visualize.draw(self, self._bound + args, kwargs)
+        return visualize.draw(self.spec, self._bound + args, kwargs)
+
+    @overload
+    def test(self: Flow[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, State]: ...
+
+    @overload
+    def test(self, *args: Any, **kwargs: Any) -> State: ...
 
     def test(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow in an empty home of its own, on a clock on which waiting takes no time.
 
-        Returns the final state.
+        Returns the final state; of an async flow, what to ``await`` for it. See `penstock.testing`.
         """
-        from penstock.testing import harness  # noqa: PLC0415  only in tests
+        from penstock.sdk.harness import harness  # noqa: PLC0415  only in tests
 
+        run = cast("Flow[..., Any]", self)
+
+        async def test_async() -> State:
+            with harness():
+                return await run(*args, return_state=True, **kwargs)
+
+        if self.isasync:
+            return test_async()
         with harness():
-            return self(*args, return_state=True, **kwargs)
+            return run(*args, return_state=True, **kwargs)
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Flow[P, R]:
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Flow[P, R_co]: ...
+
+    @overload
+    def __get__(self: Flow[Concatenate[Any, P2], T], instance: object, owner: type | None = ..., /) -> Flow[P2, T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = ..., /) -> Flow[P, R_co]: ...
+
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
         target = owner if self._binds == "class" else instance if self._binds == "instance" else None
         if target is None:
             return self

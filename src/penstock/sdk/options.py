@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import blake2b
-from types import MethodType
+from types import CodeType, MethodType
 from typing import Any, cast
 
 from penstock import errors
 from penstock.core.parameters import Signature
 from penstock.core.retries import RetryPolicy
 from penstock.core.specs import FlowOptions, FlowSpec, Hooks, Kind, TaskOptions, TaskSpec
+from penstock.engine.inputs import digest_of
 from penstock.engine.results import local_folder, serializer_of
 
 _COROUTINE = 0x80 | 0x100  # inspect.CO_COROUTINE, CO_ITERABLE_COROUTINE
@@ -96,12 +98,7 @@ def flow_spec(fn: Callable[..., Any], options: FlowOptions, owner: Any) -> FlowS
 
 def kind_of(fn: Callable[..., Any]) -> Kind:
     """Whether it is a plain function, a coroutine function, or a generator of either kind."""
-    inner: Any = fn
-    while hasattr(inner, "func") and not hasattr(inner, "__code__"):  # functools.partial
-        inner = inner.func
-    if not hasattr(inner, "__code__") and not isinstance(inner, type):
-        inner = getattr(inner, "__wrapped__", None) or getattr(type(inner), "__call__", inner)
-    flags = getattr(getattr(inner, "__code__", None), "co_flags", 0)
+    flags = getattr(_code_of(fn), "co_flags", 0)
     if flags & _ASYNC_GENERATOR:
         return "async generator"
     if flags & _COROUTINE:
@@ -109,14 +106,35 @@ def kind_of(fn: Callable[..., Any]) -> Kind:
     return "generator" if flags & _GENERATOR else "sync"
 
 
+def _code_of(fn: Any) -> CodeType | None:
+    """The code that runs when ``fn`` is called, if it is Python: also of a partial, and of an object."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    code = getattr(fn, "__code__", None)
+    if code is None and not isinstance(fn, type):
+        inner = getattr(fn, "__wrapped__", None) or vars(type(fn)).get("__call__")
+        code = getattr(inner, "__code__", None)
+    return code
+
+
 def key_of(fn: Callable[..., Any]) -> str:
-    """What names a function across processes: its module's last part (or file), and qualified name."""
+    """What names a function across processes: its module's last part (or file), and qualified name.
+
+    What has no name of its own is told apart by its content: a lambda by its code, a partial by the
+    arguments that it holds.
+    """
+    if isinstance(fn, partial):
+        held: partial[Any] = fn
+        return f"{key_of(held.func)}({digest_of((held.args, held.keywords)) or ''})"
     module = getattr(fn, "__module__", "") or ""
     name = getattr(fn, "__qualname__", None) or _name_of(fn)
-    if module in ("__main__", "__mp_main__"):
-        code = getattr(fn, "__code__", None)
-        stem = os.path.splitext(os.path.basename(code.co_filename))[0] if code is not None else module
+    code = _code_of(fn)
+    if module in ("__main__", "__mp_main__") and code is not None:
+        stem = os.path.splitext(os.path.basename(code.co_filename))[0]
         module = module if stem.startswith("<") or "ipykernel" in code.co_filename else stem
+    if name.endswith("<lambda>") and code is not None:
+        plain = [each for each in code.co_consts if not isinstance(each, CodeType)]
+        name += "." + blake2b(repr((code.co_code, code.co_names, plain)).encode(), digest_size=4).hexdigest()
     return f"{module.rpartition('.')[2]}.{name}"
 
 
@@ -124,24 +142,38 @@ def entrypoint_of(fn: Callable[..., Any]) -> str:
     """``path/to/file.py:name`` of a function in a file; empty for one that was typed in somewhere."""
     code = getattr(fn, "__code__", None)
     name = getattr(fn, "__qualname__", "")
-    if code is None or not os.path.isfile(code.co_filename) or "<locals>" in name:
+    if code is None or not os.path.isfile(code.co_filename) or "<" in name:
         return ""
     return f"{os.path.abspath(code.co_filename)}:{name}"
 
 
 def file_digest(fn: Callable[..., Any]) -> str:
     """32 hex digits that change with the file that defines the function; empty without one."""
-    code = getattr(fn, "__code__", None)
+    code = _code_of(fn)
+    if code is None:
+        return ""
     try:
-        with open(code.co_filename, "rb") as file:  # type: ignore[union-attr]  no code: caught below
+        with open(code.co_filename, "rb") as file:
             return blake2b(file.read(), digest_size=16).hexdigest()
-    except (OSError, AttributeError):
+    except OSError:
         return ""
 
 
 def unwrapped(fn: Any) -> Any:
     """The function in a staticmethod or classmethod."""
     return fn.__func__ if isinstance(fn, staticmethod | classmethod) else fn
+
+
+def binding_of(fn: Any) -> str | None:
+    """What it is given first as an attribute of a class: the "instance", the "class", or nothing.
+
+    As Python does it: a function takes the instance; a partial, a method that is bound already, and
+    most other objects that can be called take nothing.
+    """
+    if isinstance(fn, classmethod):
+        return "class"
+    takes_nothing = isinstance(fn, staticmethod | partial | MethodType) or not hasattr(fn, "__get__")
+    return None if takes_nothing else "instance"
 
 
 def _hooks(options: dict[str, Any]) -> Hooks:

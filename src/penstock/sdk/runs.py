@@ -13,7 +13,7 @@ from penstock.core import records
 from penstock.core.parameters import Signature
 from penstock.core.specs import FlowSpec, TaskSpec
 from penstock.core.states import State
-from penstock.engine import async_driver, attempt, calls, flow_run, run_logs, sync_driver
+from penstock.engine import async_driver, attempt, calls, flow_run, results, run_logs, sync_driver
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
@@ -99,6 +99,8 @@ async def _within_async(
 def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_state: bool = False) -> Any:
     """Begin the next attempt of a run. With ``from_task``, results from that task on are set aside."""
 
+    _know_main(spec)
+
     def start() -> Started:
         here = environment()
         past, run_id = _past_of(here, run)
@@ -121,6 +123,8 @@ def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_sta
 
 def fork(spec: FlowSpec, run: str, parameters: Mapping[str, Any], *, return_state: bool = False) -> Any:
     """A new run with parameters of a past one, some of them replaced, and its results where inputs agree."""
+
+    _know_main(spec)
 
     def start() -> Started:
         here = environment()
@@ -274,10 +278,23 @@ def _exit(error: errors.JournalLost) -> None:
 
 def _past_of(here: Environment, run: str) -> tuple[Past, str]:
     """What is kept of earlier attempts, and the id of the run that is meant."""
-    from penstock.orchestration import local  # noqa: PLC0415  the store is for those who look back
+    from penstock.orchestration import local, overview  # noqa: PLC0415  the store is for those who look back
 
-    past = local.past(here.settings, here.clock)
-    return past, past.run_id(run)
+    with local.open_home(here.settings, here.clock) as home, home.reading() as tx:
+        found = overview.flow_run(tx, run)
+    if found.root_run_id != found.id:
+        raise errors.UsageError(
+            f"Flow run `{found.name}` is a subflow run: it goes on with the run that called it",
+            hint=f"name that run: `{found.root_run_id}`",
+        )
+    return local.LocalPast(here.settings), found.id
+
+
+def _know_main(spec: FlowSpec) -> None:
+    """Results of an attempt that ran as ``__main__`` may be of classes that the flow's module has now."""
+    module = sys.modules.get(spec.fn.__module__)
+    if module is not None and module not in results.main_modules:
+        results.main_modules.append(module)
 
 
 def _how_it_began(opened: Attempt, run_id: str) -> records.FlowRunBegan:

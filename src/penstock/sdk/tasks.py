@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from penstock import errors
 from penstock.core.specs import FlowSpec, TaskOptions, TaskSpec, refuse_unknown_options
-from penstock.core.states import State
 from penstock.engine import calls
 from penstock.engine.context import RunContext, current
 from penstock.engine.futures import Future, MappedFutures
 from penstock.sdk import options, runs, visualize
 
+if TYPE_CHECKING:
+    from penstock.core.states import State
+
 P = ParamSpec("P")
+P2 = ParamSpec("P2")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 _NOTHING: tuple[Any, ...] = ()
 
 
-class Task(Generic[P, R]):
+class Task(Generic[P, R_co]):
     """A task. Call it in a flow; or `submit` it, to get a future; or `map` it over many inputs."""
 
-    def __init__(self, fn: Callable[P, R], /, **given: Unpack[TaskOptions]) -> None:
+    def __init__(self, fn: Callable[P, R_co], /, **given: Unpack[TaskOptions]) -> None:
         refuse_unknown_options("task", given, TaskOptions)
         inner = options.unwrapped(fn)
         if not callable(inner):
             raise errors.UsageError(f"A task is made of a function, not of: `{fn!r}`")
         self._options = given
-        self._binds = "class" if isinstance(fn, classmethod) else None if isinstance(fn, staticmethod) else "instance"
+        self._binds = options.binding_of(fn)
         self._bound: tuple[Any, ...] = _NOTHING
         self.spec: TaskSpec = options.task_spec(inner, given, self)
         self.isasync = self.spec.is_async
         _look_like(self, inner)
 
     @property
-    def fn(self) -> Callable[P, R]:
+    def fn(self) -> Callable[P, R_co]:
         """The function itself: calling it runs nothing but it."""
-        return cast("Callable[P, R]", self.spec.fn.__get__(*self._bound) if self._bound else self.spec.fn)
+        return cast("Callable[P, R_co]", self.spec.fn.__get__(*self._bound) if self._bound else self.spec.fn)
 
     @property
     def name(self) -> str:
@@ -64,7 +69,7 @@ class Task(Generic[P, R]):
     def retries(self) -> int:
         return self.spec.retry.retries
 
-    def with_options(self, **given: Unpack[TaskOptions]) -> Task[P, R]:
+    def with_options(self, **given: Unpack[TaskOptions]) -> Task[P, R_co]:
         """The same task with other options; those not given stay as they are."""
         refuse_unknown_options("task", given, TaskOptions)
         merged: Any = {**self._options, **given}
@@ -74,7 +79,29 @@ class Task(Generic[P, R]):
             merged.pop("cache_key_fn", None)
         changed = Task(self.spec.fn, **merged)
         changed._binds, changed._bound = self._binds, self._bound
-        return cast("Task[P, R]", changed)
+        return cast("Task[P, R_co]", changed)
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __call__(
+        self: Task[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = ...,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State]: ...
+
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> State: ...
+
+    @overload
+    def __call__(
+        self, *args: Any, wait_for: Iterable[Any] | None, return_state: Literal[False] = ..., **kwargs: Any
+    ) -> R_co: ...
 
     def __call__(
         self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
@@ -90,7 +117,7 @@ class Task(Generic[P, R]):
         parent = current()
         if parent is None:
             if visualize.is_drawing():
-                return visualize.draw_task(self, spec.signature.bind(args, kwargs), wait_for)
+                return visualize.draw_call(spec, spec.signature.bind(args, kwargs), wait_for, return_state=return_state)
             return runs.run(self._alone(), args, kwargs, return_state=return_state)
         arguments = spec.signature.bind(args, kwargs)
         kind = spec.kind
@@ -98,7 +125,7 @@ class Task(Generic[P, R]):
             state = calls.call_task(spec, parent, arguments, wait_for or _NOTHING)
             return state if return_state else state.result()
         if kind == "async":
-            return self._call_async(parent, arguments, wait_for or _NOTHING, return_state)
+            return self._call_async(parent, arguments, wait_for or _NOTHING, return_state=return_state)
         if return_state:
             raise errors.UsageError(f"A task that is a generator has no state to return: `{spec.name}`")
         if kind == "generator":
@@ -106,12 +133,42 @@ class Task(Generic[P, R]):
         return calls.call_async_generator_task(spec, parent, arguments, wait_for or _NOTHING)
 
     async def _call_async(
-        self, parent: RunContext, arguments: dict[str, Any], wait_for: Iterable[Any], return_state: bool
+        self, parent: RunContext, arguments: dict[str, Any], wait_for: Iterable[Any], *, return_state: bool
     ) -> Any:
         state = await calls.call_task_async(self.spec, parent, arguments, wait_for)
         return state if return_state else state.result()
 
-    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, return_state: bool = False, **kwargs: Any) -> Any:
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> State: ...
+
+    @overload
+    def submit(
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = ...,
+        return_state: Literal[False] = ...,
+        **kwargs: Any,
+    ) -> Future[T]: ...
+
+    @overload
+    def submit(
+        self: Task[..., Generator[T, Any, Any]] | Task[..., AsyncGenerator[T, Any]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = ...,
+        return_state: Literal[False] = ...,
+        **kwargs: Any,
+    ) -> Future[list[T]]: ...
+
+    @overload
+    def submit(
+        self, *args: Any, wait_for: Iterable[Any] | None = ..., return_state: Literal[False] = ..., **kwargs: Any
+    ) -> Future[R_co]: ...
+
+    def submit(
+        self, *args: Any, wait_for: Iterable[Any] | None = None, return_state: bool = False, **kwargs: Any
+    ) -> Any:
         """Have the task run by the flow's task runner as soon as its inputs are there.
 
         Returns a `Future` at once. Futures among the arguments become their results.
@@ -121,7 +178,8 @@ class Task(Generic[P, R]):
         parent = current()
         if parent is None:
             if visualize.is_drawing():
-                return visualize.draw_task(self, self.spec.signature.bind(args, kwargs), wait_for)
+                arguments = self.spec.signature.bind(args, kwargs)
+                return visualize.draw_submit(self.spec, arguments, wait_for, return_state=return_state)
             future = self._submit_alone(lambda: self._submit_here(args, kwargs, wait_for))
         else:
             future = self._submit_here(args, kwargs, wait_for)
@@ -134,6 +192,34 @@ class Task(Generic[P, R]):
         arguments = self.spec.signature.bind(args, kwargs)
         return calls.submit_task(self.spec, cast("RunContext", current()), arguments, wait_for or _NOTHING)
 
+    @overload
+    def map(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> list[State]: ...
+
+    @overload
+    def map(
+        self: Task[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = ...,
+        return_state: Literal[False] = ...,
+        **kwargs: Any,
+    ) -> MappedFutures[T]: ...
+
+    @overload
+    def map(
+        self: Task[..., Generator[T, Any, Any]] | Task[..., AsyncGenerator[T, Any]],
+        *args: Any,
+        wait_for: Iterable[Any] | None = ...,
+        return_state: Literal[False] = ...,
+        **kwargs: Any,
+    ) -> MappedFutures[list[T]]: ...
+
+    @overload
+    def map(
+        self, *args: Any, wait_for: Iterable[Any] | None = ..., return_state: Literal[False] = ..., **kwargs: Any
+    ) -> MappedFutures[R_co]: ...
+
     def map(self, *args: Any, wait_for: Iterable[Any] | None = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Submit a task run for each element of the iterable arguments; returns their futures, in order.
 
@@ -144,7 +230,7 @@ class Task(Generic[P, R]):
         parent = current()
         if parent is None:
             if visualize.is_drawing():
-                return visualize.draw_map(self, args, kwargs, wait_for)
+                return visualize.draw_map(self.spec, args, kwargs, wait_for, return_state=return_state)
             futures = self._submit_alone(lambda: self._map_here(args, kwargs, wait_for))
         else:
             futures = self._map_here(args, kwargs, wait_for)
@@ -192,7 +278,16 @@ class Task(Generic[P, R]):
         runs.run(runs.lone_task(self.spec, body, takes_nothing=True), (), {}, return_state=True)
         return submitted[0]
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Task[P, R]:
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> Task[P, R_co]: ...
+
+    @overload
+    def __get__(self: Task[Concatenate[Any, P2], T], instance: object, owner: type | None = ..., /) -> Task[P2, T]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type | None = ..., /) -> Task[P, R_co]: ...
+
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
         target = owner if self._binds == "class" else instance if self._binds == "instance" else None
         if target is None:
             return self
