@@ -4,6 +4,7 @@ PenstockError
 ├── UsageError                    the call itself is wrong
 │   ├── ParameterError            arguments do not fit the signature or its type hints
 │   ├── UnknownOption             a decorator or command got an option that does not exist
+│   ├── MissingContext            something that needs a run around it was called outside of any
 │   └── FlowFileError             a flow's file or entrypoint cannot be loaded
 ├── NotFound                      no run, flow, task or artifact of that name or id
 ├── RunError                      a run did not end with a result
@@ -62,6 +63,10 @@ class ParameterError(UsageError, TypeError):
 
 class UnknownOption(UsageError, TypeError):
     """A decorator, ``with_options`` or a setting was given a name that does not exist."""
+
+
+class MissingContext(UsageError, RuntimeError):
+    """What was called makes sense inside of a run only, and there is none here."""
 
 
 class FlowFileError(UsageError):

@@ -143,9 +143,7 @@ class Future(Waitable, Generic[R_co]):
         """Called by the engine to forget the value: it is kept elsewhere, and read when asked for."""
         state = self._state
         if state is not None:
-            self._state = State(
-                type=state.type, name=state.name, message=state.message, data=kept, at=state.at
-            )
+            self._state = State(type=state.type, name=state.name, message=state.message, data=kept, at=state.at)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002
         """Wait for the task run to end and return its value; if it did not complete, its exception is raised.
@@ -347,7 +345,7 @@ def _when_all_done(futures: Sequence[Waitable], gate: Waitable) -> None:
         future.when_done(one_done)
 
 
-def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
+def as_completed(futures: Iterable[Future[R_co]], timeout: float | None = None) -> Iterator[Future[R_co]]:
     """The futures in the order in which they are done.
 
     Raises `TimedOut` if not all of them are done ``timeout`` seconds after the first was asked for.
@@ -357,10 +355,10 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
     from penstock.clock import SYSTEM  # noqa: PLC0415  as above
 
     waiting = list(futures)
-    ready: deque[Future] = deque()
+    ready: deque[Future[R_co]] = deque()
     turn = Waitable()
 
-    def is_done(future: Future) -> None:
+    def is_done(future: Future[R_co]) -> None:
         nonlocal turn
         with _lock:
             ready.append(future)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from penstock.engine.calls import added_tags
 
 
 @contextmanager
-def tags(*names: str) -> Iterator[set[str]]:
-    """``with tags("nightly"):`` gives these tags to all flow and task runs begun within. Nests."""
+def tags(*names: str) -> Generator[set[str]]:
+    """Give these tags to all flow and task runs begun in the block: ``with tags("nightly"):``. Nests."""
     token = added_tags.set(added_tags.get() | frozenset(names))
     try:
         yield set(added_tags.get())

@@ -324,5 +324,3 @@ def _look_like(wrapper: Any, fn: Any) -> None:
         if hasattr(fn, name):
             setattr(wrapper, name, getattr(fn, name))
     wrapper.__wrapped__ = fn
-
-
