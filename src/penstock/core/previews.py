@@ -74,7 +74,7 @@ def _tabular(value: Any, kind: type, shape: tuple[Any, ...], limit: int) -> str:
     dtypes = getattr(value, "dtypes", None)
     described = []
     for position, column in enumerate(list(columns)[:20]):
-        dtype = dtypes.iloc[position] if hasattr(dtypes, "iloc") else ""
+        dtype = dtypes.iloc[position] if dtypes is not None and hasattr(dtypes, "iloc") else ""
         described.append(f"{column}: {dtype}".rstrip(": "))
     return _shorten(f"<{kind.__name__} {size}; {', '.join(described)}>", limit * 3)
 

@@ -34,7 +34,7 @@ class ResultRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     kept: bool = True
 
 
-class JournalOpened(Record, tag="open"):
+class JournalOpened(Record, frozen=True, tag="open"):
     """The first frame of every journal: who writes it."""
 
     format: int
@@ -49,7 +49,7 @@ class JournalOpened(Record, tag="open"):
     python_version: str = ""
 
 
-class FlowRunBegan(Record, tag="flow+"):
+class FlowRunBegan(Record, frozen=True, tag="flow+"):
     """A flow run (or a subflow run) starts an attempt."""
 
     at: int
@@ -70,7 +70,7 @@ class FlowRunBegan(Record, tag="flow+"):
     description: str = ""
 
 
-class FlowRunMoved(Record, tag="flow~"):
+class FlowRunMoved(Record, frozen=True, tag="flow~"):
     """A flow run enters a state that is not final: AwaitingRetry, Retrying, Paused."""
 
     at: int
@@ -81,7 +81,7 @@ class FlowRunMoved(Record, tag="flow~"):
     run_count: int = 1
 
 
-class FlowRunEnded(Record, tag="flow-"):
+class FlowRunEnded(Record, frozen=True, tag="flow-"):
     """A flow run enters its final state."""
 
     at: int
@@ -93,7 +93,7 @@ class FlowRunEnded(Record, tag="flow-"):
     run_count: int = 1
 
 
-class TaskDefined(Record, tag="task"):
+class TaskDefined(Record, frozen=True, tag="task"):
     """What is the same for all runs of a task; later records refer to it by ``index``.
 
     ``key`` is the task's qualified name and version, by which replay matches. Indexes count
@@ -109,7 +109,7 @@ class TaskDefined(Record, tag="task"):
     on_interrupt: str = "retry"
 
 
-class TaskRunBegan(Record, tag="t+"):
+class TaskRunBegan(Record, frozen=True, tag="t+"):
     """A task run starts its work.
 
     ``task_run_id`` is derived from scope, key, inputs and occurrence, and so is the same in each
@@ -129,7 +129,7 @@ class TaskRunBegan(Record, tag="t+"):
     kind: str = "task"
 
 
-class TaskRunMoved(Record, tag="t~"):
+class TaskRunMoved(Record, frozen=True, tag="t~"):
     """A task run enters a state that is not final: AwaitingRetry, Retrying."""
 
     at: int
@@ -140,7 +140,7 @@ class TaskRunMoved(Record, tag="t~"):
     run_count: int = 1
 
 
-class TaskRunEnded(Record, tag="t-"):
+class TaskRunEnded(Record, frozen=True, tag="t-"):
     """A task run enters its final state. The defaults are the common case: Completed, first try."""
 
     at: int
@@ -153,7 +153,7 @@ class TaskRunEnded(Record, tag="t-"):
     cache: str = ""
 
 
-class TaskRunReused(Record, tag="t="):
+class TaskRunReused(Record, frozen=True, tag="t="):
     """On replay: the recorded result was used, the task was not executed again."""
 
     at: int
@@ -169,7 +169,7 @@ class TaskRunReused(Record, tag="t="):
     inputs: str = ""
 
 
-class ResultsForgotten(Record, tag="forget"):
+class ResultsForgotten(Record, frozen=True, tag="forget"):
     """A rerun sets aside what these task runs had recorded: they are executed again."""
 
     at: int
@@ -177,7 +177,7 @@ class ResultsForgotten(Record, tag="forget"):
     task_run_ids: tuple[str, ...]
 
 
-class ReplayDiverged(Record, tag="div"):
+class ReplayDiverged(Record, frozen=True, tag="div"):
     """On replay: the code and the journal disagree. ``kind``: changed, removed or unreadable."""
 
     at: int
@@ -188,7 +188,7 @@ class ReplayDiverged(Record, tag="div"):
     detail: str = ""
 
 
-class LogLine(Record, tag="log"):
+class LogLine(Record, frozen=True, tag="log"):
     """A line of the run's log. ``level`` is a number of the ``logging`` module."""
 
     at: int
@@ -199,7 +199,7 @@ class LogLine(Record, tag="log"):
     message: str
 
 
-class ArtifactSaved(Record, tag="art"):
+class ArtifactSaved(Record, frozen=True, tag="art"):
     """A run publishes something to be looked at; the same id again replaces it."""
 
     at: int
@@ -212,7 +212,7 @@ class ArtifactSaved(Record, tag="art"):
     data: Any
 
 
-class EventEmitted(Record, tag="ev"):
+class EventEmitted(Record, frozen=True, tag="ev"):
     """User code says that something happened."""
 
     at: int
@@ -224,7 +224,7 @@ class EventEmitted(Record, tag="ev"):
     payload: dict[str, Any]
 
 
-class ProcessLost(Record, tag="lost"):
+class ProcessLost(Record, frozen=True, tag="lost"):
     """Written by whoever notices: the writer's process died without ending its runs."""
 
     at: int
@@ -233,7 +233,7 @@ class ProcessLost(Record, tag="lost"):
     reason: str
 
 
-class CommandIssued(Record, tag="cmd"):
+class CommandIssued(Record, frozen=True, tag="cmd"):
     """A user or the server acts on a run: delete, set state, cancel."""
 
     at: int

@@ -31,4 +31,4 @@ def may_follow(before: StateType | None, after: StateType, *, new_attempt: bool 
     """Whether a run in state ``before`` may go to ``after``; a new attempt may reopen a final one."""
     if after in FOLLOWS[before]:
         return True
-    return new_attempt and before in REOPENS and after in REOPENS[before]
+    return new_attempt and before is not None and after in REOPENS.get(before, ())

@@ -78,7 +78,8 @@ async def perform(effect: Effect, clock: Clock) -> Any:
             return sync_driver.perform_here(effect, clock)
         token = enter(effect.context)
         try:
-            coroutine = _collect(effect) if effect.kind == "async generator" else effect.fn(*effect.args, **effect.kwargs)
+            is_generator = effect.kind == "async generator"
+            coroutine = _collect(effect) if is_generator else effect.fn(*effect.args, **effect.kwargs)
             if effect.timeout_seconds is None:
                 return await coroutine
             return await _within(effect.timeout_seconds, coroutine)

@@ -195,7 +195,7 @@ class Values:
             self._weak[key] = (reference, address, task_run_id)
 
     def _hold(self, value: Any, task_run_id: str, size: int) -> None:
-        if isinstance(value, str | bytes) and len(value) < 8:  # noqa: PLR2004  shared by the interpreter
+        if isinstance(value, str | bytes) and len(value) < 8:
             return
         with self._lock:
             replaced = self._strong.pop(id(value), None)
@@ -204,7 +204,7 @@ class Values:
             while self._strong_bytes > self._budget and len(self._strong) > 1:
                 oldest = next(iter(self._strong))
                 self._strong_bytes -= self._strong.pop(oldest)[2]
-            while len(self._strong) > 1000:  # noqa: PLR2004  enough for any graph that one can look at
+            while len(self._strong) > 1000:
                 oldest = next(iter(self._strong))
                 self._strong_bytes -= self._strong.pop(oldest)[2]
 

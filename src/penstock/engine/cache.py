@@ -73,7 +73,7 @@ def question(run: TaskRun) -> Question | None:
     arguments = run.arguments
     if spec.cache_key_fn is not None:
         components = _explained(context, arguments) if spec.cache_key_fn is caching.task_input_hash else []
-        key = spec.cache_key_fn(context, arguments)
+        key = _text(spec.cache_key_fn(context, arguments), spec.name)
     else:
         assert spec.cache_policy is not None
         components = spec.cache_policy.components(context, arguments) if spec.cache_policy.parts else []
@@ -85,13 +85,20 @@ def question(run: TaskRun) -> Question | None:
             message = f"Task `{spec.name}` is not cached: a digest cannot be made of {named}"
             run_logs.say(run, 30, run_logs.TASK_RUNS, message)
         return Question(None, components, None)
-    if not isinstance(key, str) or len(key) > caching.MAX_KEY_LENGTH:
+    if len(key) > caching.MAX_KEY_LENGTH:
         raise errors.UsageError(
-            f"A cache key is text of at most {caching.MAX_KEY_LENGTH} characters; task `{spec.name}` gave: `{str(key)[:80]}`"
+            f"Task `{spec.name}` gave a cache key of more than {caching.MAX_KEY_LENGTH} characters: `{key[:80]}…`",
+            hint="a digest of it will do",
         )
     root = run.attempt.settings.cache if spec.result_storage is None else local_folder(spec.result_storage) / "cache"
     digest = blake2b(key.encode(), digest_size=16).hexdigest()
     return Question(key, components, root / digest[:2] / digest)
+
+
+def _text(key: Any, task: str) -> str | None:
+    if key is not None and not isinstance(key, str):
+        raise errors.UsageError(f"The cache_key_fn of task `{task}` gave no text: `{key!r}`")
+    return key
 
 
 def _explained(context: caching.CacheContext, arguments: dict[str, Any]) -> list[caching.Component]:
@@ -101,7 +108,8 @@ def _explained(context: caching.CacheContext, arguments: dict[str, Any]) -> list
 def _source(fn: Any) -> str:
     code = getattr(fn, "__code__", None)
     if code is not None:
-        return f"{code.co_code.hex()} {[each for each in code.co_consts if not hasattr(each, 'co_code')]!r} {code.co_names!r}"
+        constants = [each for each in code.co_consts if not hasattr(each, "co_code")]
+        return f"{code.co_code.hex()} {constants!r} {code.co_names!r}"
     return f"{fn!r}"
 
 

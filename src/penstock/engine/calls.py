@@ -201,10 +201,11 @@ def crew_of(flow: FlowRun) -> Crew:
 class Submitted:
     """A submitted task run, as the workers see it."""
 
-    __slots__ = ("_awaited", "_context", "_crew", "_prepared", "is_async")
+    __slots__ = ("_awaited", "_context", "_crew", "_prepared", "_run", "is_async")
 
     def __init__(self, prepared: Prepared, crew: Crew) -> None:
-        self._prepared = prepared
+        self._prepared: Prepared | None = prepared
+        self._run = prepared.run
         self._crew = crew
         self._context = contextvars.copy_context()
         self._awaited = 0
@@ -216,7 +217,7 @@ class Submitted:
             future.when_done(self._one_arrived)
 
     def _one_arrived(self) -> None:
-        with self._prepared.run.attempt.lock:
+        with self._run.attempt.lock:
             self._awaited -= 1
             is_last = self._awaited == 0
         if is_last:
@@ -227,23 +228,21 @@ class Submitted:
         self._end(self._context.run(self._drive))
 
     def _drive(self) -> State:
-        run = self._prepared.run
         try:
-            return sync_driver.drive(self._prepared.begin(), run.attempt.clock, self._crew.perform)
+            return sync_driver.drive(self._begin(), self._run.attempt.clock, self._crew.perform)
         except BaseException as error:  # noqa: BLE001  whoever asks for the result is told
             return states.Crashed(f"The task run could not be recorded: {error}", error)
 
     async def run_async(self) -> None:
-        run = self._prepared.run
         try:
-            state = await async_driver.drive(self._prepared.begin(), run.attempt.clock)
+            state = await async_driver.drive(self._begin(), self._run.attempt.clock)
         except BaseException as error:  # noqa: BLE001  as above
             state = states.Crashed(f"The task run could not be recorded: {error}", error)
         self._end(state)
 
     def cancel(self) -> None:
         """The flow run was stopped before this task run could start."""
-        run = self._prepared.run
+        run = self._run
         try:
             task_run.begin(run)
             state = task_run.end(run, states.Cancelled("The flow run was stopped before this task run started"))
@@ -251,13 +250,18 @@ class Submitted:
             state = states.Crashed(f"The task run could not be recorded: {error}", error)
         self._end(state)
 
+    def _begin(self) -> Life:
+        prepared, self._prepared = self._prepared, None  # the inputs are needed no more
+        assert prepared is not None
+        return prepared.begin()
+
     def _end(self, state: State) -> None:
-        run = self._prepared.run
+        run = self._run
         _count(run, state)
         future = run.future
         assert future is not None
         run.future = None
-        self._prepared = None  # type: ignore[assignment]  the inputs are needed no more
+        run.arguments = {}
         future.complete(state)
         run.flow.tally.arrived(run)
 
@@ -312,15 +316,14 @@ class Feeder:
 
     def _start_next(self) -> None:
         try:
-            if self._crew.stopped:
-                raise StopIteration
-            args, kwargs = next(self._rows)
-            future = self._context.copy().run(self._submit, args, kwargs)
-        except StopIteration:
-            self._end(None)
+            row = None if self._crew.stopped else next(self._rows, None)
+            future = None if row is None else self._context.copy().run(self._submit, *row)
         except BaseException as error:  # noqa: BLE001  the user's iterator, or arguments that do not fit
             self._end(error)
         else:
+            if future is None:
+                self._end(None)
+                return
             with self._parent.attempt.lock:
                 self._under_way += 1
             self._futures.started(future)
@@ -354,23 +357,13 @@ def _rows(
     lengths: dict[str, int] = {}
     mapped = 0
     names = [*(f"argument {position + 1}" for position in range(len(args))), *kwargs]
-    for name, value in zip(names, (*args, *kwargs.values()), strict=True):
-        value = _plain(value)
-        if isinstance(value, allow_failure | quote):
-            inner = value.value
-            if isinstance(value, allow_failure) and isinstance(inner, Iterable) and not isinstance(inner, Future | _SCALARS):
-                value = [allow_failure(item) for item in inner]
-            else:
-                value = unmapped(value)
+    for name, given in zip(names, (*args, *kwargs.values()), strict=True):
+        value = _to_map_over(_plain(given))
         if isinstance(value, unmapped):
             columns.append(repeat(value.value))
             continue
-        if isinstance(value, Future):  # a task that returned what is to be mapped over
-            value = value.result()
-        if isinstance(value, _SCALARS) or not isinstance(value, Iterable):
-            columns.append(repeat(value))
-            continue
         mapped += 1
+        assert isinstance(value, Iterable)
         if isinstance(value, Sized) and not isinstance(value, MappedFutures):
             lengths[name] = len(value)
         columns.append(value)
@@ -383,6 +376,20 @@ def _rows(
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise errors.UsageError(f"The iterables given to `{spec.name}.map()` differ in length: {told}")
     return _zip(spec, columns, len(args), tuple(kwargs)), next(iter(lengths.values()), None)
+
+
+def _to_map_over(value: Any) -> Any:
+    """What a mapped argument is iterated over; `unmapped` if each task run is given all of it."""
+    if isinstance(value, allow_failure):
+        inner = _to_map_over(value.value)
+        return unmapped(value) if isinstance(inner, unmapped) else [allow_failure(item) for item in inner]
+    if isinstance(value, Future):  # a task that returned what is to be mapped over
+        value = value.result()
+    if isinstance(value, unmapped):
+        return value
+    if isinstance(value, (quote, *_SCALARS)) or not isinstance(value, Iterable):
+        return unmapped(value)
+    return value
 
 
 def _zip(

@@ -310,9 +310,7 @@ def _close_crew(run: FlowRun) -> None:
 def _move(run: FlowRun, state: State) -> None:
     attempt = run.attempt
     attempt.journal.append(
-        records.FlowRunMoved(
-            attempt.clock.now(), run.id, state.type.value, state.name, state.message, run.run_count
-        )
+        records.FlowRunMoved(attempt.clock.now(), run.id, state.type.value, state.name, state.message, run.run_count)
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -41,19 +41,19 @@ class Annotated:
         return f"{type(self).__name__}({self.value!r})"
 
 
-class unmapped(Annotated):
+class unmapped(Annotated):  # noqa: N801  the name people know
     """``task.map(xs, unmapped(y))``: y is passed to each task run as it is."""
 
     __slots__ = ()
 
 
-class allow_failure(Annotated):
+class allow_failure(Annotated):  # noqa: N801  as above
     """``task(allow_failure(future))``: runs even if the input failed; then it is given the exception."""
 
     __slots__ = ()
 
 
-class quote(Annotated):
+class quote(Annotated):  # noqa: N801  as above
     """``task(quote(data))``: the data are not searched for futures, and not hashed."""
 
     __slots__ = ()
@@ -239,31 +239,32 @@ def resolve(value: Any, settle: Callable[[Any], Any]) -> Any:
         return value
     if isinstance(value, Future | MappedFutures):
         return settle(value)
-    if isinstance(value, quote):
-        return value.value
     if isinstance(value, Annotated):
-        return resolve(value.value, settle)
-    if kind is list or kind is set or kind is tuple:
-        items = [resolve(item, settle) for item in value]
-        if all(new is old for new, old in zip(items, value, strict=True)):
-            return value
-        return items if kind is list else kind(items)
+        return value.value if isinstance(value, quote) else resolve(value.value, settle)
+    if isinstance(value, list | tuple | set):
+        return _resolve_items(value, kind, settle)
     if kind is dict:
         pairs = {key: resolve(item, settle) for key, item in value.items()}
         return value if all(pairs[key] is item for key, item in value.items()) else pairs
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return kind(*(resolve(item, settle) for item in value))
     if is_dataclass(value) and not isinstance(value, type):
-        changed = {
-            field.name: new
-            for field in fields(value)
-            if field.init and (new := resolve(old := getattr(value, field.name), settle)) is not old
-        }
-        if changed:
-            from dataclasses import replace  # noqa: PLC0415  rarely needed
-
-            return replace(value, **changed)
+        return _resolve_fields(value, settle)
     return value
+
+
+def _resolve_items(value: Any, kind: type, settle: Callable[[Any], Any]) -> Any:
+    items = [resolve(item, settle) for item in value]
+    if all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return kind(*items) if hasattr(value, "_fields") else kind(items)
+
+
+def _resolve_fields(value: Any, settle: Callable[[Any], Any]) -> Any:
+    changed: dict[str, Any] = {}
+    for field in fields(value):
+        old = getattr(value, field.name, None)
+        if field.init and (new := resolve(old, settle)) is not old:
+            changed[field.name] = new
+    return replace(value, **changed) if changed else value
 
 
 def _walk(value: Any, visited: set[int]) -> Iterator[Any]:

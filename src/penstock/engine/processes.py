@@ -97,7 +97,7 @@ def _work(effect: Call, run: TaskRun) -> bytes:
         settings=attempt.settings,
         run_id=attempt.run_id,
         attempt=attempt.number,
-        history=None if attempt.history is None else attempt.history.within(run.source_run_id or run.id),
+        history=None if attempt.history is None else attempt.history.within(run.source_id or run.id),
         source_run_id=attempt.source_run_id,
         flow={
             "id": flow.id,

@@ -74,15 +74,13 @@ class History:
     def _began(self, record: records.TaskRunBegan, definitions: dict[int, records.TaskDefined]) -> None:
         task = definitions[record.task]
         self.completed.pop(record.task_run_id, None)
-        self.began[record.task_run_id] = Began(
-            task.key, record.scope_id, record.name, record.inputs, record.upstream, record.at, 0, task.on_interrupt
-        )
+        about = (task.key, record.scope_id, record.name, record.inputs, record.upstream)
+        self.began[record.task_run_id] = Began(*about, record.at, 0, task.on_interrupt)
 
     def _reused(self, record: records.TaskRunReused, definitions: dict[int, records.TaskDefined]) -> None:
         task = definitions[record.task]
-        self.began[record.task_run_id] = Began(
-            task.key, record.scope_id, record.name, record.inputs, record.upstream, record.at, record.at, task.on_interrupt
-        )
+        about = (task.key, record.scope_id, record.name, record.inputs, record.upstream)
+        self.began[record.task_run_id] = Began(*about, record.at, record.at, task.on_interrupt)
         if record.result is not None:
             self.completed[record.task_run_id] = record.result
 

@@ -21,8 +21,9 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines belong to one run."""
 
     def __init__(self, context: RunContext) -> None:
-        kind = FLOW_RUNS if context is context.flow else TASK_RUNS
-        super().__init__(_logger(kind, context.attempt.settings.logging_level), {"penstock_run": context})
+        super().__init__(
+            _logger(_logger_of(context), context.attempt.settings.logging_level), {"penstock_run": context}
+        )
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
@@ -47,6 +48,10 @@ class RunHandler(logging.Handler):
         say(context, record.levelno, record.name, message)
 
 
+def _logger_of(context: RunContext) -> str:
+    return FLOW_RUNS if context is context.flow else TASK_RUNS
+
+
 def _logger(name: str, level: str) -> logging.Logger:
     logger = logging.getLogger(name)
     if not any(isinstance(handler, RunHandler) for handler in logger.handlers):
@@ -61,7 +66,7 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
     attempt = context.attempt
     at = attempt.clock.now()
     if not is_own_process(context):  # a forked child: it cannot record, but need not be silent
-        print(message, file=sys.stderr)
+        sys.stderr.write(f"{message}\n")
         return
     task_run_id = None if context is context.flow else context.id
     message = message.encode("utf-8", "backslashreplace").decode() if not message.isascii() else message
@@ -76,7 +81,7 @@ def say_about_exception(context: RunContext, error: BaseException) -> None:
     trace = traceback.TracebackException.from_exception(error)
     _drop_own_frames(trace, set())
     text = "".join(trace.format() if trace.stack else trace.format_exception_only()).rstrip()
-    say(context, logging.ERROR, FLOW_RUNS if context is context.flow else TASK_RUNS, f"Encountered an exception:\n{text}")
+    say(context, logging.ERROR, _logger_of(context), f"Encountered an exception:\n{text}")
 
 
 def _drop_own_frames(trace: Any, seen: set[int]) -> None:
@@ -110,10 +115,12 @@ def capture_prints() -> None:
         builtins.print = _print_or_log
 
 
-def _print_or_log(*values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False) -> None:
+def _print_or_log(
+    *values: Any, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+) -> None:
     context = current()
     if context is None or not context.log_prints or file not in (None, sys.stdout, sys.stderr):
         _print(*values, sep=sep, end=end, file=file, flush=flush)
         return
     message = (" " if sep is None else sep).join(str(value) for value in values)
-    say(context, logging.INFO, FLOW_RUNS if context is context.flow else TASK_RUNS, message)
+    say(context, logging.INFO, _logger_of(context), message)

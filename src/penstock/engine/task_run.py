@@ -29,7 +29,7 @@ _MAX_UPSTREAM = 1000
 class TaskRun(RunContext):
     """One task run: what is to be called, and with what. User code sees it as ``runtime.task_run``."""
 
-    __slots__ = ("address", "arguments", "future", "inputs", "kept_at", "parent", "run_count", "spec", "state", "upstream")
+    __slots__ = ("address", "arguments", "future", "inputs", "parent", "run_count", "spec", "state", "upstream")
 
     def __init__(
         self,
@@ -55,7 +55,6 @@ class TaskRun(RunContext):
         self.run_count = 1
         self.state: State | None = None
         self.future: Future | None = None
-        self.kept_at = -1
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -130,7 +129,13 @@ def define(run: TaskRun) -> int:
         return index
     return run.attempt.journal.define(
         records.TaskDefined(
-            0, spec.key, spec.name, tuple(sorted(spec.tags)), spec.description[:500], spec.version or "", spec.on_interrupt
+            0,
+            spec.key,
+            spec.name,
+            tuple(sorted(spec.tags)),
+            spec.description[:500],
+            spec.version or "",
+            spec.on_interrupt,
         )
     )
 
@@ -156,11 +161,8 @@ def end(
     else:
         if isinstance(state.data, BaseException) and not told and state.name not in ("NotReady", "Cancelled"):
             run_logs.say_about_exception(run, state.data)
-        attempt.journal.append(
-            records.TaskRunEnded(
-                attempt.clock.now(), run.id, None, state.type.value, state.name, state.message, run.run_count, cache_text
-            )
-        )
+        how = (state.type.value, state.name, state.message, run.run_count, cache_text)
+        attempt.journal.append(records.TaskRunEnded(attempt.clock.now(), run.id, None, *how))
     run.state = state
     return state
 
@@ -190,7 +192,8 @@ def recorded(run: TaskRun) -> State | None:
     try:
         value = attempt.results.load(record, run.spec)
     except errors.MissingResult as error:
-        run_logs.say(run, 30, run_logs.TASK_RUNS, f"Task run `{run.name}` had completed, and runs again: {error.message}")
+        message = f"Task run `{run.name}` had completed, and runs again: {error.message}"
+        run_logs.say(run, 30, run_logs.TASK_RUNS, message)
         return None
     began = history.began.get(known_id)
     run.name = began.name if began is not None else run.name

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -81,7 +81,7 @@ class Crew:
         return sync_driver.perform_here(effect, clock)
 
     @contextlib.contextmanager
-    def replaced(self) -> Iterator[None]:
+    def replaced(self) -> Generator[None]:
         """Held by a worker while it waits."""
         yield
 
@@ -181,7 +181,7 @@ class ThreadCrew(Crew):
         """A worker thread ends."""
 
     @contextlib.contextmanager
-    def replaced(self) -> Iterator[None]:
+    def replaced(self) -> Generator[None]:
         with self._lock:
             self._waiting += 1
             if not self._ready.empty() and len(self._threads) - self._waiting < self.max_workers:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 MAIN = "main"
 """The writer of the process that executes the flow; other processes of the run have other names."""
@@ -84,7 +84,7 @@ class FolderLock:
         self._path = path
         self._descriptor = -1
 
-    def __enter__(self) -> FolderLock:
+    def __enter__(self) -> Self:
         self._descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         lock(self._descriptor, wait=True)
         return self

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from penstock import errors
 from penstock.core.states import State
@@ -36,7 +37,7 @@ def _is_terminal() -> bool:
 class Display:
     """Shows nothing."""
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +55,7 @@ class PlainDisplay(Display):
         self._colour = _is_terminal() and "NO_COLOR" not in os.environ
         self._lock = threading.Lock()
 
-    def __enter__(self) -> PlainDisplay:
+    def __enter__(self) -> Self:
         run = self._run
         if run.attempt.settings.logging_to_terminal:
             run.attempt.log = self._log
@@ -68,9 +69,10 @@ class PlainDisplay(Display):
             return
         took = duration(run.attempt.clock.now() - run.started_at)
         level = 20 if state.is_completed() else 40
-        self._say(run.attempt.clock.now(), level, f"Flow run {run.name!r} - {state.name} in {took}{_told(run)}{_why(state)}")
+        now = run.attempt.clock.now()
+        self._say(now, level, f"Flow run {run.name!r} - {state.name} in {took}{_told(run)}{_why(state)}")
         if not state.is_completed() and run.spec.entrypoint:
-            self._say(run.attempt.clock.now(), 20, f"Go on with it by: penstock flow-run resume {run.name}")
+            self._say(now, 20, f"Go on with it by: penstock flow-run resume {run.name}")
 
     def _log(self, context: RunContext, at: int, level: int, message: str) -> None:
         kind = "Flow" if context is context.flow else "Task"
@@ -100,7 +102,7 @@ class LiveDisplay(PlainDisplay):
         self._thread = threading.Thread(target=self._draw_often, name="penstock-display", daemon=True)
         self._drawn = False
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> Self:
         super().__enter__()
         self._thread.start()
         return self
@@ -194,5 +196,3 @@ def leave_home_tidy(attempt: Attempt) -> None:
 
         with contextlib.suppress(errors.StoreError, errors.JournalError):
             local.open_home(chosen, attempt.clock, limit_seconds=TIDY_SECONDS).close()
-
-

@@ -74,7 +74,7 @@ def run_within(
     arguments = spec.signature.bind(args, kwargs)
     tags = calls.added_tags.get()
     if spec.kind == "async":
-        return _within_async(spec, parent, arguments, return_state, wait_for, tags)
+        return _within_async(spec, parent, arguments, wait_for, tags, return_state=return_state)
     if spec.kind == "sync":
         state = calls.call_subflow(spec, parent, arguments, wait_for, tags)
         return state if return_state else state.result()
@@ -88,9 +88,10 @@ async def _within_async(
     spec: FlowSpec,
     parent: RunContext,
     arguments: dict[str, Any],
-    return_state: bool,
     wait_for: Iterable[Any],
     tags: frozenset[str],
+    *,
+    return_state: bool,
 ) -> Any:
     state = await calls.call_subflow_async(spec, parent, arguments, wait_for, tags)
     return state if return_state else state.result()
@@ -98,7 +99,6 @@ async def _within_async(
 
 def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_state: bool = False) -> Any:
     """Begin the next attempt of a run. With ``from_task``, results from that task on are set aside."""
-
     _know_main(spec)
 
     def start() -> Started:
@@ -123,7 +123,6 @@ def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_sta
 
 def fork(spec: FlowSpec, run: str, parameters: Mapping[str, Any], *, return_state: bool = False) -> Any:
     """A new run with parameters of a past one, some of them replaced, and its results where inputs agree."""
-
     _know_main(spec)
 
     def start() -> Started:
@@ -159,9 +158,7 @@ class Started:
         self.attempt = opened
         validated, self.refusal = calls.validated(spec, arguments)
         tags |= calls.added_tags.get()
-        self.run = FlowRun(
-            spec, opened, opened.run_id, name, validated, source=source, source_id=source_id, tags=tags
-        )
+        self.run = FlowRun(spec, opened, opened.run_id, name, validated, source=source, source_id=source_id, tags=tags)
         self.run.name = name or flow_run.name_of(self.run)
         if self.run.replay == "off":
             opened.history = None
@@ -172,14 +169,11 @@ class Started:
         """The life of the run, to be driven."""
         run = self.run
         run_logs.capture_prints()
-        options_of_arguments = run.spec if run.spec.persist_result is None else None
-        kept = None
-        if options_of_arguments is not None or run.spec.persist_result:
-            kept = self.attempt.results.keep(self._arguments, _ARGUMENTS, lambda about: self._cannot_resume(about))
+        kept = self.attempt.results.keep(self._arguments, _ARGUMENTS, self._cannot_resume)
         return flow_run.life(run, flow_run.began(run, kept), self.refusal)
 
     def _cannot_resume(self, about: str) -> None:
-        print(f"penstock: the parameters of this run cannot be kept: {about}", file=sys.stderr)
+        run_logs.say(self.run, 30, run_logs.FLOW_RUNS, f"This run cannot be resumed: {about}")
 
     def ended(self, state: State | None) -> None:
         """Let go of the journal, and of the terminal."""
@@ -201,15 +195,15 @@ _ARGUMENTS = _Arguments()
 
 def _execute(spec: FlowSpec, start: Callable[[], Started], *, return_state: bool) -> Any:
     if spec.kind == "async":
-        return _execute_async(start, return_state)
+        return _execute_async(start, return_state=return_state)
     if spec.kind == "sync":
-        return _execute_sync(start, return_state)
+        return _execute_sync(start, return_state=return_state)
     if return_state:
         raise errors.UsageError(f"A flow that is a generator has no state to return: `{spec.name}`")
     return _execute_generator(start) if spec.kind == "generator" else _execute_async_generator(start)
 
 
-def _execute_sync(start: Callable[[], Started], return_state: bool) -> Any:
+def _execute_sync(start: Callable[[], Started], *, return_state: bool) -> Any:
     started = start()
     state: State | None = None
     try:
@@ -219,10 +213,10 @@ def _execute_sync(start: Callable[[], Started], return_state: bool) -> Any:
         _exit(error)
     finally:
         started.ended(state)
-    return _outcome(state, return_state)
+    return _outcome(state, return_state=return_state)
 
 
-async def _execute_async(start: Callable[[], Started], return_state: bool) -> Any:
+async def _execute_async(start: Callable[[], Started], *, return_state: bool) -> Any:
     started = start()
     state: State | None = None
     try:
@@ -232,7 +226,7 @@ async def _execute_async(start: Callable[[], Started], return_state: bool) -> An
         _exit(error)
     finally:
         started.ended(state)
-    return _outcome(state, return_state)
+    return _outcome(state, return_state=return_state)
 
 
 def _execute_generator(start: Callable[[], Started]) -> Generator[Any, Any, Any]:
@@ -263,7 +257,7 @@ async def _execute_async_generator(start: Callable[[], Started]) -> AsyncGenerat
     ended[0].result()
 
 
-def _outcome(state: State | None, return_state: bool) -> Any:
+def _outcome(state: State | None, *, return_state: bool) -> Any:
     assert state is not None
     if isinstance(state.data, KeyboardInterrupt):
         raise state.data
@@ -272,7 +266,7 @@ def _outcome(state: State | None, return_state: bool) -> Any:
 
 def _exit(error: errors.JournalLost) -> None:
     """What happened from here on would not be recorded: the process ends."""
-    print(f"penstock: {error}", file=sys.stderr)
+    sys.stderr.write(f"penstock: {error}\n")
     raise SystemExit(errors.JournalLost.exit_code) from error
 
 

@@ -10,7 +10,10 @@ from penstock.engine.calls import added_tags
 
 @contextmanager
 def tags(*names: str) -> Generator[set[str]]:
-    """Give these tags to all flow and task runs begun in the block: ``with tags("nightly"):``. Nests."""
+    """Give these tags to all flow and task runs that begin within the block. Blocks nest.
+
+    ``with tags("nightly"): …``
+    """
     token = added_tags.set(added_tags.get() | frozenset(names))
     try:
         yield set(added_tags.get())

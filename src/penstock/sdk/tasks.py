@@ -275,8 +275,8 @@ class Task(Generic[P, R_co]):
             submitted.append(submit())
             submitted[0].wait()
 
-        runs.run(runs.lone_task(self.spec, body, takes_nothing=True), (), {}, return_state=True)
-        return submitted[0]
+        state: State = runs.run(runs.lone_task(self.spec, body, takes_nothing=True), (), {}, return_state=True)
+        return submitted[0] if submitted else state.result()
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Task[P, R_co]: ...
