@@ -13,11 +13,7 @@ from penstock.core.records import ResultRecord
 from penstock.core.states import FINAL, StateType
 
 
-class _View(msgspec.Struct, frozen=True):
-    pass
-
-
-class FlowRun(_View, kw_only=True):
+class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a flow, through all its attempts."""
 
     id: str
@@ -57,7 +53,7 @@ class FlowRun(_View, kw_only=True):
         return self.state_type in FINAL
 
 
-class TaskRun(_View, kw_only=True):
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a task within a flow run, through all its attempts."""
 
     id: str
@@ -92,7 +88,7 @@ class TaskRun(_View, kw_only=True):
         return self.state_type in FINAL
 
 
-class LogEntry(_View, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a run's log."""
 
     sequence: int
@@ -105,7 +101,7 @@ class LogEntry(_View, kw_only=True):
     message: str
 
 
-class Artifact(_View, kw_only=True):
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a run published to be looked at."""
 
     id: str
@@ -120,7 +116,7 @@ class Artifact(_View, kw_only=True):
     updated_at: int
 
 
-class Event(_View, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a run, or that its code told."""
 
     sequence: int
@@ -133,7 +129,7 @@ class Event(_View, kw_only=True):
     payload: dict[str, Any] = {}
 
 
-class FlowSummary(_View, kw_only=True):
+class FlowSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A flow, by its runs."""
 
     name: str
