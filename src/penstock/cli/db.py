@@ -1,0 +1,150 @@
+"""``penstock db``: the database of this home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from penstock.cli import arguments, humanize, output, table, tree
+from penstock.cli.output import AS_FITS, OutputOptions
+from penstock.cli.session import Here
+from penstock.cli.table import Cell
+from penstock.journal.folder import JournalFolder
+from penstock.orchestration import backup as backups
+from penstock.orchestration import fsck, overview, retention
+from penstock.orchestration.retention import Pruned
+
+app = tree.group("db", "The database of this home: prune, back up, restore, rebuild.")
+
+
+@app.command
+def status(*, out: OutputOptions = AS_FITS, here: Here) -> None:
+    """Show where the database is, how large it is, and what is in it."""
+    settings = here.settings
+    with here.home() as home:
+        with home.reading() as tx:
+            flows = overview.flows(tx)
+        waiting = sum(1 for _ in JournalFolder(settings.journals).run_ids())
+        values = {
+            "home": str(settings.home),
+            "database": str(settings.store),
+            "size": settings.store.stat().st_size if settings.store.exists() else 0,
+            "flows": len(flows),
+            "runs": sum(flow.runs for flow in flows),
+            "runs_with_journals": waiting,
+            "kept_by_another_process": home.caught_up is None,
+        }
+    rows = [
+        ("home", Cell(str(settings.home))),
+        ("database", Cell(f"{settings.store}, {humanize.size(int(values['size']))}")),
+        ("runs", Cell(f"{values['runs']:,} of {humanize.counted(len(flows), 'flow')}")),
+        ("journals", Cell(f"of {humanize.counted(waiting, 'run')}")),
+    ]
+    if home.caught_up is None:
+        rows.append(("kept by", Cell("another process")))
+    output.show_one(here, out, values, lambda: table.pairs(here.terminal, rows))
+
+
+@app.command
+def prune(
+    *,
+    older_than: Annotated[
+        str | None,
+        Parameter(metavar="SPAN", help="Runs that ended longer ago than this, as in `30d`; PENSTOCK_RETENTION_DAYS."),
+    ] = None,
+    keep: Annotated[
+        int | None,
+        Parameter(help="The newest so many stay at most; PENSTOCK_RETENTION_RUNS.", validator=validators.Number(gte=0)),
+    ] = None,
+    yes: arguments.Yes = False,
+    dry_run: arguments.DryRun = False,
+    here: Here,
+) -> None:
+    """Forget old runs, and delete result files and cache entries that nothing needs any more.
+
+    Runs that have not ended are never touched.
+    """
+    days = None if older_than is None else humanize.span(older_than) / 86400
+    terminal = here.terminal
+    with here.home() as home:
+        doomed = retention.prune(home, older_than_days=days, keep_runs=keep, dry_run=True)
+        if dry_run or not any((doomed.runs, doomed.result_files, doomed.cache_entries, doomed.leftovers)):
+            terminal.say(_told(doomed))
+            return
+        if not yes:
+            terminal.confirm(f"{_told(doomed)}. Do it?", yes=False)
+        terminal.say(_told(retention.prune(home, older_than_days=days, keep_runs=keep)))
+
+
+@app.command
+def backup(
+    file: Annotated[Path, Parameter(metavar="FILE", help="Where to; it must not be there yet.")], /, *, here: Here
+) -> None:
+    """Copy the database to a file, while others go on using it.
+
+    The folders `journals` and `results` of the home are not in it: copy them too.
+    """
+    with here.home() as home:
+        size = backups.backup(home, file)
+    here.terminal.write(str(file))
+    here.terminal.say(f"{humanize.size(size)} were written")
+
+
+@app.command
+def restore(
+    file: Annotated[Path, Parameter(metavar="FILE", help="What `penstock db backup` wrote.")],
+    /,
+    *,
+    yes: arguments.Yes = False,
+    dry_run: arguments.DryRun = False,
+    here: Here,
+) -> None:
+    """Put a backup in the place of the database, then fold what the journals say beyond it.
+
+    The database that is there now is kept beside it.
+    """
+    terminal = here.terminal
+    if dry_run:
+        terminal.say(f"`{file}` would take the place of `{here.settings.store}`")
+        return
+    terminal.confirm(f"Put `{file}` in the place of `{here.settings.store}`?", yes=yes)
+    with here.home() as home:
+        restored = backups.restore(home, file)
+    if restored.before is not None:
+        terminal.say(f"What was there is in `{restored.before}`")
+
+
+@app.command
+def rebuild(*, dry_run: arguments.DryRun = False, here: Here) -> None:
+    """Make the database's tables anew from the journals that it keeps.
+
+    A damaged database is moved aside first, and what can be read of it is taken over.
+    """
+    terminal = here.terminal
+    if dry_run:
+        terminal.say(f"The tables of `{here.settings.store}` would be made anew")
+        return
+    # Not opened by here.home(): a damaged database could not be caught up with first.
+    from penstock.orchestration import local  # noqa: PLC0415
+
+    with local.open_home(here.settings, here.clock, write=False) as home:
+        rebuilt = fsck.rebuild(home)
+    made = f"{humanize.counted(rebuilt.runs, 'run')} of {humanize.counted(rebuilt.records, 'record')}"
+    terminal.say(f"Made anew: {made}")
+    if rebuilt.set_aside is not None:
+        terminal.warn(f"The database was damaged; it lies in `{rebuilt.set_aside}`")
+    if rebuilt.unreadable:
+        terminal.warn(f"{humanize.counted(rebuilt.unreadable, 'piece')} of journals could not be read, and are lost")
+
+
+def _told(pruned: Pruned) -> str:
+    forgot, kept, deleted = (
+        ("Would forget", "keep", "would delete") if pruned.dry_run else ("Forgot", "kept", "deleted")
+    )
+    files = f"{humanize.counted(pruned.result_files, 'result file')} ({humanize.size(pruned.result_bytes)})"
+    entries = humanize.counted(pruned.cache_entries, "cache entry", "cache entries")
+    leftovers = humanize.counted(pruned.leftovers, "leftover file")
+    runs = humanize.counted(pruned.runs, "run")
+    return f"{forgot} {runs} and {kept} {pruned.runs_kept:,}; {deleted} {files}, {entries} and {leftovers}"

@@ -1,0 +1,127 @@
+"""``penstock flow-run resume | rerun | fork``: go on with a run, or begin another from what it has finished."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from penstock import errors
+from penstock.cli import arguments, completion, entrypoints, humanize, parameters, running
+from penstock.cli.session import Here, Session, refuse_together
+from penstock.cli.terminal import one_line
+from penstock.core.runs import FlowRun
+from penstock.core.states import StateType
+from penstock.orchestration import overview
+
+File = Annotated[
+    str | None, Parameter(metavar="FILE[:FLOW]", help="Where the flow's code is now, if it is not where it was.")
+]
+
+
+def resume(
+    run: Annotated[
+        str | None,
+        Parameter(metavar="RUN", help="The run: name, id, or beginning of the id.", completer=completion.flow_runs),
+    ] = None,
+    /,
+    *,
+    last: Annotated[bool, Parameter(help="The newest run.")] = False,
+    file: File = None,
+    dry_run: arguments.DryRun = False,
+    here: Here,
+) -> int:
+    """Go on with a run that was interrupted or failed, where it ended.
+
+    Tasks that were finished are not executed again: what they returned was recorded.
+    """
+    refuse_together({"RUN": run, "--last": last})
+    if run is None and not last:
+        raise errors.UsageError("Missing: `RUN`", hint="name a run, or say `--last`")
+    found, finished = _found(here, run)
+    if found.state_type is StateType.COMPLETED:
+        raise errors.UsageError(
+            f"Flow run `{found.name}` has completed",
+            hint=f"run it again from a task: `penstock flow-run rerun {found.name} --from TASK`, "
+            f"or with other parameters: `penstock flow-run fork {found.name} -p NAME=VALUE`",
+        )
+    if dry_run:
+        reused = humanize.counted(finished, "finished task run")
+        return _rehearsed(here, f"Flow run `{one_line(found.name)}` would go on, with the results of {reused}")
+    with entrypoints.loaded(_code(found, file)) as flow:
+        return running.execute(here, lambda: flow.resume(found.id, return_state=True))
+
+
+def rerun(
+    run: arguments.FlowRun,
+    /,
+    *,
+    from_task: Annotated[
+        str,
+        Parameter(name="--from", metavar="TASK", help="The task run to begin with (name or id), or the task."),
+    ],
+    file: File = None,
+    dry_run: arguments.DryRun = False,
+    here: Here,
+) -> int:
+    """Run again from a task on: that task, and every task that could have seen its result.
+
+    All other tasks keep what they returned. It stays the same run, in its next attempt.
+    """
+    found, _ = _found(here, run)
+    if dry_run:
+        return _rehearsed(here, f"Flow run `{one_line(found.name)}` would run again from `{from_task}` on")
+    with entrypoints.loaded(_code(found, file)) as flow:
+        return running.execute(here, lambda: flow.rerun(found.id, from_task=from_task, return_state=True))
+
+
+def fork(
+    run: arguments.FlowRun,
+    /,
+    *,
+    param: parameters.One = (),
+    params: parameters.All = None,
+    file: File = None,
+    dry_run: arguments.DryRun = False,
+    here: Here,
+) -> int:
+    """Begin a new run with the parameters of a past one, some of them changed.
+
+    Tasks whose inputs are the same use what the past run has recorded.
+    """
+    given = parameters.read(here.terminal, param, params)
+    found, _ = _found(here, run)
+    with entrypoints.loaded(_code(found, file)) as flow:
+        if dry_run:
+            flow.validate_parameters({**found.parameters, **given})
+            changed = ", ".join(given) or "no parameters"
+            return _rehearsed(here, f"Flow run `{one_line(found.name)}` would be forked, with {changed} changed")
+        return running.execute(here, lambda: flow.fork(found.id, parameters=given, return_state=True))
+
+
+def _found(session: Session, run: str | None) -> tuple[FlowRun, int]:
+    """The run (None: the newest), and how many of its task runs have completed. Subflow runs are refused."""
+    with session.asking() as tx:
+        found = overview.last_flow_run(tx) if run is None else overview.flow_run(tx, run)
+        if found.parent_flow_run_id is not None:
+            root = overview.flow_run(tx, found.root_run_id)
+            raise errors.UsageError(
+                f"Flow run `{found.name}` is a subflow run of `{root.name}`", hint=f"name that run: `{root.name}`"
+            )
+        counts = overview.state_counts(tx, found.id)
+    return found, sum(count.task_runs for count in counts if count.state_type is StateType.COMPLETED)
+
+
+def _code(run: FlowRun, file: str | None) -> str:
+    if file is not None:
+        return file if ":" in file else f"{file}:{run.entrypoint.rpartition(':')[2]}".rstrip(":")
+    if not run.entrypoint:
+        raise errors.UsageError(
+            f"The flow of run `{run.name}` was not defined in a file", hint="say where it is now: `--file FILE:FLOW`"
+        )
+    return run.entrypoint
+
+
+def _rehearsed(session: Session, text: str) -> int:
+    session.terminal.say(text)
+    return 0

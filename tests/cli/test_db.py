@@ -1,0 +1,131 @@
+"""``penstock db`` and ``penstock fsck``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., Any]
+
+DAYS = 86_400
+
+
+@pytest.fixture
+def runs(journals: Any):
+    return [journals.run("old-owl", began=-100 * DAYS), journals.run("calm-heron", began=-60)]
+
+
+def names(penstock: Call) -> list[str]:
+    return [run["name"] for run in json.loads(penstock("flow-run", "ls", "--json", "name").out)]
+
+
+def test_status_says_what_is_where(penstock: Call, home: Path, runs: Any):
+    ran = penstock("db", "status", tty=True)
+    found = json.loads(penstock("db", "status", "--json").out)
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == f"home      {home}"
+    assert ran.out.splitlines()[2:] == ["runs      2 of 1 flow", "journals  of 0 runs"]
+    assert (found["database"], found["runs"], found["kept_by_another_process"]) == (f"{home}/penstock.db", 2, False)
+
+
+def test_prune_forgets_runs_older_than_the_settings_say(penstock: Call, runs: Any):
+    assert penstock("db", "prune", "--yes") == (
+        0,
+        "",
+        "Forgot 1 run and kept 1; deleted 0 result files (0 B), 0 cache entries and 0 leftover files\n",
+    )
+    assert names(penstock) == ["calm-heron"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("--older-than 101d", ["calm-heron", "old-owl"]),
+        ("--older-than 30s", []),
+        ("--keep 1 --older-than 1000d", ["calm-heron"]),
+        ("--keep 0", []),
+    ],
+)
+def test_prune_forgets_what_the_line_says(penstock: Call, runs: Any, line: Any, kept: Any):
+    assert penstock("db", "prune", "--yes", *line.split()).code == 0
+    assert names(penstock) == kept
+
+
+def test_prune_can_be_rehearsed(penstock: Call, runs: Any):
+    assert penstock("db", "prune", "--dry-run").err.startswith("Would forget 1 run and keep 1; would delete 0")
+    assert len(names(penstock)) == 2
+
+
+def test_prune_asks_before_it_forgets(penstock: Call, runs: Any):
+    assert penstock("db", "prune").code == 2
+    assert penstock("db", "prune", tty=True, stdin="n\n").code == 1
+    assert len(names(penstock)) == 2
+    assert penstock("db", "prune", tty=True, stdin="y\n").code == 0
+    assert len(names(penstock)) == 1
+
+
+def test_prune_asks_nothing_when_there_is_nothing_to_forget(penstock: Call):
+    assert penstock("db", "prune").code == 0
+
+
+def test_a_backup_can_be_restored(penstock: Call, runs: Any, tmp_path: Path):
+    assert penstock("db", "backup", tmp_path / "copy").out == f"{tmp_path}/copy\n"
+    penstock("db", "prune", "--yes", "--keep", "0")
+    assert names(penstock) == []
+
+    assert penstock("db", "restore", tmp_path / "copy", "--dry-run").code == 0
+    assert penstock("db", "restore", tmp_path / "copy").code == 2
+    assert names(penstock) == []
+
+    ran = penstock("db", "restore", tmp_path / "copy", "--yes")
+
+    assert ran.code == 0
+    assert ran.err.startswith("What was there is in `")
+    assert names(penstock) == ["calm-heron", "old-owl"]
+
+
+def test_a_backup_overwrites_nothing(penstock: Call, runs: Any, tmp_path: Path):
+    (tmp_path / "copy").write_text("mine")
+
+    assert penstock("db", "backup", tmp_path / "copy").code == 2
+    assert (tmp_path / "copy").read_text() == "mine"
+
+
+def test_rebuild_makes_the_same_rows(penstock: Call, runs: Any):
+    before = penstock("flow-run", "ls")
+
+    assert penstock("db", "rebuild", "--dry-run").code == 0
+    assert penstock("db", "rebuild").err.startswith("Made anew: 2 runs of ")
+    assert penstock("flow-run", "ls") == before
+
+
+def test_fsck_finds_nothing_wrong_with_a_sound_home(penstock: Call, runs: Any):
+    ran = penstock("fsck")
+
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "Checked 2 runs, 6 records and 0 result files: nothing is wrong\n"
+    assert penstock("fsck", "--quick", "--json") == (0, "[]\n", ran.err)
+
+
+def test_fsck_tells_what_is_wrong_and_what_to_do(penstock: Call, home: Path, runs: Any):
+    penstock("flow-run", "ls")
+    with sqlite3.connect(home / "penstock.db") as database:
+        database.execute("UPDATE flow_run SET state_name = 'Great' WHERE name = 'old-owl'")
+    database.close()
+
+    ran = penstock("fsck")
+
+    assert ran.code == 1
+    assert ran.out.startswith(f"rows\tThe flow runs of run `{runs[0]}` are not what its journals say")
+    assert ran.err.endswith("hint: `penstock db rebuild` makes the rows anew from the journals\n")
+    assert json.loads(penstock("fsck", "--json", "kind,run_id").out) == [{"kind": "rows", "run_id": runs[0]}]
+
+    penstock("db", "rebuild")
+
+    assert penstock("fsck").code == 0

@@ -1,0 +1,76 @@
+"""The command line as a process: streams that are closed, broken or not terminals, and what it loads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CALL = "import sys; from penstock.cli.main import main; sys.exit(main())"
+LOADED = "print(*sys.modules, sep='\\n')"
+HEAVY = {
+    "asyncio",
+    "email",
+    "http.client",
+    "importlib.metadata",
+    "logging",
+    "pydantic",
+    "rich",
+    "sqlite3",
+    "subprocess",
+}
+
+
+def penstock(*line: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", CALL, *line], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]  the options are subprocess.run's own
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as nobody:
+        ran = subprocess.run([sys.executable, "-c", CALL, "--help"], stdout=nobody, stderr=subprocess.PIPE, check=False)
+
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a POSIX shell does")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(closed: str):
+    command = f'"{sys.executable}" -c "{CALL}" config view {closed}'
+
+    assert subprocess.run(command, shell=True, capture_output=True, check=False).returncode == 0
+
+
+def test_a_stream_that_is_not_unicode_gets_what_it_can_show():
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    ran = penstock("config", "view", "--help", env=environ)
+
+    assert ran.returncode == 0
+    assert "`PENSTOCK_\\u2026`" in ran.stdout
+
+
+def test_the_version_is_told_without_loading_what_commands_need():
+    program = f"import sys; sys.argv[1:] = ['--version']\nfrom penstock.cli.main import main; main(); {LOADED}"
+    found = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+    assert found & {"cyclopts", "msgspec", "inspect", "rich"} == set()
+
+
+@pytest.mark.parametrize("line", ["--help", "config view", "flow-run --help", "init --help"])
+def test_a_command_loads_only_what_it_needs(line: str):
+    program = f"import sys; sys.argv[1:] = {line.split()!r}\nfrom penstock.cli.main import main; main(); {LOADED}"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert set(ran.stdout.split()) & HEAVY == set()
+
+
+def test_the_package_is_the_command_too():
+    ran = subprocess.run([sys.executable, "-m", "penstock", "version"], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout.split()[0]) == (0, "penstock")
