@@ -188,7 +188,7 @@ class _CatchUp:
                         if piece.at_end or folded.end <= end:
                             break
                         end = folded.end
-                except (errors.JournalError, OSError) as error:
+                except (errors.CorruptJournal, errors.ForeignJournal, OSError) as error:
                     problems.append(_problem(run_id, journal.path, error))
             if not is_alive:
                 lost = self._mark_lost(tx, run_id, attempt) or lost

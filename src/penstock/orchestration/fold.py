@@ -66,9 +66,9 @@ def fold(tx: Transaction, key: JournalKey, piece: reader.Piece) -> Folded:
     if piece.start > start:
         return Folded(Outcome.GAP, start)
     fresh = [frame for frame in piece.frames if frame.offset >= start]
-    if not fresh:
+    if not fresh and piece.end <= start:
         return Folded(Outcome.KNOWN, start)
-    if fresh[0].offset != start:
+    if not fresh or fresh[0].offset != start:
         raise errors.CorruptJournal(f"A record of run `{key.run_id}` lies where another one was: at byte {start}")
     said = list(reader.decoded(fresh, f"{key.run_id}/{key.attempt}.{key.writer}"))
     end = fresh[-1].end
@@ -78,10 +78,10 @@ def fold(tx: Transaction, key: JournalKey, piece: reader.Piece) -> Folded:
         cursor.refused += len(said)
         tx.journals.save_cursor(cursor)
         return Folded(Outcome.SUPERSEDED, end, len(said))
+    # All that may be wrong with the records shows here, before the first write.
+    change = _change(tx, cursor, root, said)
     tx.journals.append(*key, start, piece.data[start - piece.start : end - piece.start])
-    project(tx, cursor, root, said)
-    cursor.end_offset = end
-    tx.journals.save_cursor(cursor)
+    _write(tx, cursor, change, end)
     return Folded(Outcome.FOLDED, end, len(said))
 
 
@@ -99,9 +99,7 @@ def fold_again(tx: Transaction, segment: Segment, data: bytes) -> int:
     key = JournalKey(segment.run_id, segment.attempt, segment.writer)
     cursor = tx.journals.cursor(*key) or _new_cursor(key)
     said = list(reader.decoded(as_piece(data, segment.start).frames, f"{key.run_id}/{key.attempt}.{key.writer}"))
-    project(tx, cursor, tx.flow_runs.row(key.run_id), said)
-    cursor.end_offset = segment.end
-    tx.journals.save_cursor(cursor)
+    _write(tx, cursor, _change(tx, cursor, tx.flow_runs.row(key.run_id), said), segment.end)
     return len(said)
 
 
@@ -111,8 +109,16 @@ def as_piece(data: bytes, start: int) -> reader.Piece:
     return reader.Piece(start, scan.end, data[: scan.end - start], scan.frames, at_end=True, damaged_at=scan.damaged_at)
 
 
-def project(tx: Transaction, cursor: CursorRow, root: FlowRow | None, said: list[AnyRecord]) -> None:
-    """Bring the rows up to what the records say, and the cursor's memory with them."""
+class _Change(NamedTuple):
+    """What records make of the rows, and what the counts of rows were made of before."""
+
+    projection: Projection
+    flows_before: dict[str, tuple[str, int, str]]
+    tasks_before: list[tuple[str, str, str]]
+
+
+def _change(tx: Transaction, cursor: CursorRow, root: FlowRow | None, said: list[AnyRecord]) -> _Change:
+    """Work out what the records change. Only reads."""
     flow_rows, task_rows = _rows_concerned(tx, cursor, root, said)
     flows_before = {row.id: (row.flow_name, row.created_at, row.tags) for row in flow_rows}
     tasks_before = [(row.flow_run_id, row.state_type, row.state_name) for row in task_rows]
@@ -125,24 +131,30 @@ def project(tx: Transaction, cursor: CursorRow, root: FlowRow | None, said: list
         task_rows=task_rows,
         artifact_rows=tx.artifacts.rows({each.artifact_id for each in said if type(each) is records.ArtifactSaved}),
     )
-    known_tasks = len(projection.tasks)
     for each in said:
         projection.apply(each)
+    return _Change(projection, flows_before, tasks_before)
+
+
+def _write(tx: Transaction, cursor: CursorRow, change: _Change, end: int) -> None:
+    """Write the changed rows, and how far the journal is folded now."""
+    projection = change.projection
     tx.flow_runs.save(projection.changed_flows.values())
     tx.task_runs.save(projection.changed_tasks.values())
     tx.artifacts.save(projection.changed_artifacts.values())
     tx.logs.append(projection.logs)
     tx.events.append(projection.events)
     tx.result_files.refer(cursor.run_id, sorted(projection.result_files))
-    _count_flows(tx, projection, flows_before)
-    _count_tasks(tx, projection, tasks_before)
+    _count_flows(tx, projection, change.flows_before)
+    _count_tasks(tx, projection, change.tasks_before)
     cursor.clock = projection.clock
-    if len(projection.tasks) != known_tasks:
-        cursor.definitions = _pack_tasks(projection.tasks)
+    cursor.definitions = _pack_tasks(projection.tasks)
     if projection.opened is not None:
         cursor.host = projection.opened.host
         cursor.boot_id = projection.opened.boot_id
         cursor.pid = projection.opened.pid
+    cursor.end_offset = end
+    tx.journals.save_cursor(cursor)
 
 
 def _rows_concerned(

@@ -107,7 +107,7 @@ class Projection:
         clock = self._tick(record.at)
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=False)
-        if _enters(row, self.attempt, clock, final=False):
+        if _enters(row, self.attempt, clock, final=False, run_count=record.run_count):
             self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
         self._event(record.at, _snake(record.name), row.id, message=record.message, run_count=record.run_count)
 
@@ -116,7 +116,7 @@ class Projection:
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=True)
         kept = self._packed(record.result)
-        if _enters(row, self.attempt, clock, final=True):
+        if _enters(row, self.attempt, clock, final=True, run_count=record.run_count):
             self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
             row.result = kept
         self._event(record.at, kind.lower(), row.id, state=record.name, message=record.message, attempt=self.attempt)
@@ -164,7 +164,7 @@ class Projection:
         clock = self._tick(record.at)
         row = self._task_row(record.task_run_id, record.at)
         kind = self._state_type(record.type, final=False)
-        if _enters(row, self.attempt, clock, final=False):
+        if _enters(row, self.attempt, clock, final=False, run_count=record.run_count):
             self._enter_task_state(row, None, clock, kind, record.name, record.message, record.run_count)
 
     def _task_run_ended(self, record: records.TaskRunEnded) -> None:
@@ -176,7 +176,7 @@ class Projection:
         elif record.name != "Cached":
             self._progress(record.at)
         kept = self._packed(record.result)
-        if _enters(row, self.attempt, clock, final=True):
+        if _enters(row, self.attempt, clock, final=True, run_count=record.run_count):
             row.result = kept
             row.cache = record.cache
             self._enter_task_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
@@ -189,7 +189,7 @@ class Projection:
             self._describe_task(row, record)
             row.tags = texts(self.tasks.get(record.task, _UNKNOWN_TASK).tags)
         kept = self._packed(record.result)
-        if _enters(row, self.attempt, clock, final=True):
+        if _enters(row, self.attempt, clock, final=True, run_count=row.run_count):
             ended_at = row.ended_at if row.began_attempt and row.ended_at is not None else record.at
             row.result = kept
             self._enter_task_state(row, ended_at, clock, "COMPLETED", "Completed", None, row.run_count)
@@ -248,7 +248,7 @@ class Projection:
         root = self._flow_row(self.run_id, at)
         if root.lost_attempt < attempt:
             root.lost_attempt = attempt
-            if root.ended_at is None:
+            if root.ended_at is None and attempt >= root.progress_attempt:
                 root.crashes += 1
         for row in self.flow_rows.values():
             if row.ended_at is None and row.attempt <= attempt:
@@ -277,7 +277,7 @@ class Projection:
             self.changed_flows[row.id] = row
             self.clock = max(clock, row.clock + 1)
             self._enter_flow_state(row, record.at, self.clock, kind, name, record.details.get("message"), row.run_count)
-        self._event(record.at, record.command, record.run_id, by=record.by, **record.details)
+        self._event(record.at, record.command, record.run_id, **{**record.details, "by": record.by})
 
     # What runs say besides.
 
@@ -336,7 +336,7 @@ class Projection:
         self._tick(record.at)
         self._event(record.at, "results_forgotten", record.flow_run_id, task_runs=len(record.task_run_ids))
 
-    def _event(self, at: int, what: str, flow_run_id: str, **payload: Any) -> None:
+    def _event(self, at: int, what: str, flow_run_id: str, /, **payload: Any) -> None:
         told = {name: value for name, value in payload.items() if value is not None}
         resource = pack({"penstock.resource.id": f"flow_run.{flow_run_id}"})
         self.events.append(EventRow(at, f"flow_run.{what}", flow_run_id, None, resource, pack(told)))
@@ -380,9 +380,9 @@ def ends_others(record: records.AnyRecord, run_id: str, attempt: int) -> bool:
     return isinstance(record, records.ProcessLost)
 
 
-def _enters(row: FlowRow | TaskRow, attempt: int, clock: int, *, final: bool) -> bool:
-    """Whether a state is later than the one that the row has. At the same time, an end is later."""
-    return (attempt, clock, final) >= (row.attempt, row.clock, row.ended_at is not None)
+def _enters(row: FlowRow | TaskRow, attempt: int, clock: int, *, final: bool, run_count: int = 1) -> bool:
+    """Whether a state is later than the one that the row has. At the same time, an end or a later try is later."""
+    return (attempt, clock, final, run_count) >= (row.attempt, row.clock, row.ended_at is not None, row.run_count)
 
 
 def _crash(row: FlowRow | TaskRow, at: int, name: str, reason: str) -> None:
