@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock.core.caching import task_input_hash
+    from penstock.core.retries import exponential_backoff
     from penstock.core.states import State
     from penstock.engine.futures import Future, as_completed, wait
     from penstock.engine.inputs import allow_failure, quote, unmapped
-    from penstock.engine.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
     from penstock.engine.processes import ProcessPoolTaskRunner
+    from penstock.engine.task_runners import SequentialTaskRunner, ThreadPoolTaskRunner
     from penstock.sdk import runtime
+    from penstock.sdk.artifacts import (
+        create_image_artifact,
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
     from penstock.sdk.events import emit_event
     from penstock.sdk.flows import Flow, flow
     from penstock.sdk.logs import get_run_logger
@@ -31,7 +40,13 @@ _WHERE = {
     "ThreadPoolTaskRunner": "engine.task_runners",
     "allow_failure": "engine.inputs",
     "as_completed": "engine.futures",
+    "create_image_artifact": "sdk.artifacts",
+    "create_link_artifact": "sdk.artifacts",
+    "create_markdown_artifact": "sdk.artifacts",
+    "create_progress_artifact": "sdk.artifacts",
+    "create_table_artifact": "sdk.artifacts",
     "emit_event": "sdk.events",
+    "exponential_backoff": "core.retries",
     "flow": "sdk.flows",
     "get_run_logger": "sdk.logs",
     "quote": "engine.inputs",
@@ -39,6 +54,7 @@ _WHERE = {
     "task": "sdk.tasks",
     "task_input_hash": "core.caching",
     "unmapped": "engine.inputs",
+    "update_progress_artifact": "sdk.artifacts",
     "wait": "engine.futures",
 }
 
@@ -53,7 +69,13 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "emit_event",
+    "exponential_backoff",
     "flow",
     "get_run_logger",
     "quote",
@@ -62,6 +84,7 @@ __all__ = [
     "task",
     "task_input_hash",
     "unmapped",
+    "update_progress_artifact",
     "wait",
 ]
 

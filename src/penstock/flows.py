@@ -1,0 +1,7 @@
+"""Flows."""
+
+from __future__ import annotations
+
+from penstock.sdk.flows import Flow, flow
+
+__all__ = ["Flow", "flow"]

@@ -1,0 +1,7 @@
+"""Handles on submitted task runs."""
+
+from __future__ import annotations
+
+from penstock.engine.futures import AsyncFuture, Future, MappedFutures, as_completed, wait
+
+__all__ = ["AsyncFuture", "Future", "MappedFutures", "as_completed", "wait"]

@@ -1,0 +1,7 @@
+"""What is known of the run whose code is being executed."""
+
+from __future__ import annotations
+
+from penstock.sdk.runtime import flow_run, task_run
+
+__all__ = ["flow_run", "task_run"]

@@ -1,0 +1,18 @@
+"""The harness under the names that people coming from Prefect know."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from penstock.sdk.harness import harness
+
+
+@contextmanager
+def penstock_test_harness(server_startup_timeout: int | None = 30) -> Generator[None]:  # noqa: ARG001  there is no server to wait for
+    """As `penstock.testing.harness`, which has more to offer: its clock, its home, settings."""
+    with harness():
+        yield
+
+
+prefect_test_harness = penstock_test_harness
