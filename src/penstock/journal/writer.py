@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import weakref
 from pathlib import Path
 
 from penstock import errors
@@ -53,6 +54,7 @@ class JournalWriter:
         self._descriptor = os.open(path, flags, 0o600)
         folder.lock(self._descriptor, wait=True)
         self._write(frames.MAGIC + frames.frame(records.encode(opened)))
+        _open_writers.add(self)
 
     def append(self, record: records.Record) -> int:
         """Write the record at the end; returns the offset of its frame.
@@ -118,18 +120,24 @@ class JournalWriter:
             if self._lost is None and self._pid == os.getpid():
                 self.sync()
         finally:
-            os.close(self._descriptor)
+            with self._lock:
+                # A thread that was left behind may still append: not into whatever gets this number next.
+                descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:  # a forked child has let go already
+                os.close(descriptor)
 
-    def abandon_after_fork(self) -> None:
-        """In a forked child: let go of the parent's journal without touching it."""
-        if not self._closing:
+    def let_go_after_fork(self) -> None:
+        """In a forked child: the parent's lock is not to outlive the parent."""
+        if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._lock = threading.Lock()
+            self._descriptor = -1
 
     def _write(self, data: bytes) -> int:
         if self._lost is not None or self._pid != os.getpid():
             self._refuse_if_unusable()
         with self._lock:
+            if self._descriptor < 0:
+                raise errors.JournalError(f"The run has ended, so nothing more is recorded in `{self.path}`")
             offset = self.size
             if self._pending:
                 before = b"".join(self._pending)
@@ -233,6 +241,18 @@ class JournalWriter:
                 self._write(b"")
         except errors.StorageFull:
             return
+
+
+_open_writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+
+
+def _let_go_after_fork() -> None:
+    for writer in list(_open_writers):
+        writer.let_go_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_after_fork)
 
 
 def _datasync(descriptor: int) -> None:
