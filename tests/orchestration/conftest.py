@@ -1,122 +1,19 @@
-"""Runs written by hand: journals as a flow's process would write them, without an engine."""
+"""A home with runs in it, written by hand."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.orchestration.written import SteppingClock, WrittenRun
 
-from penstock import clock
-from penstock.core import addresses, records
-from penstock.core.records import ResultRecord
-from penstock.journal.writer import JournalWriter
+from penstock.core import records
 from penstock.orchestration.local import Home, open_home
 from penstock.settings import Settings
-
-NOON = 1_763_899_200_000_000
-"""2025-11-23 12:00 UTC, in microseconds."""
-
-SECOND = 1_000_000
-
-
-class SteppingClock(clock.SystemClock):
-    """A clock that moves only when it is told to, or waited for."""
-
-    __slots__ = ("at", "meanwhile")
-
-    def __init__(self) -> None:
-        self.at = NOON
-        self.meanwhile: list[Callable[[], object]] = []
-
-    def now(self) -> int:
-        return self.at
-
-    def elapsed(self) -> float:
-        return self.at / SECOND
-
-    def sleep(self, seconds: float) -> None:
-        self.at += round(seconds * SECOND)
-        while self.meanwhile:
-            self.meanwhile.pop(0)()
-
-    def advance(self, seconds: float) -> None:
-        self.at += round(seconds * SECOND)
-
-
-@dataclass
-class WrittenRun:
-    """A run whose journals a test writes. What is open counts as a process that lives."""
-
-    settings: Settings
-    time: SteppingClock
-    id: str
-    writers: list[JournalWriter] = field(default_factory=list[JournalWriter])
-    pid: int = 4242
-
-    def journal(self, attempt: int = 1, writer: str = "main") -> JournalWriter:
-        path = self.settings.journals / self.id / f"{attempt}.{writer}.journal"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        opened = records.JournalOpened(
-            records.FORMAT, self.id, attempt, writer, "here", "", self.pid, self.time.now(), "0.1.0"
-        )
-        written = JournalWriter(path, opened)
-        self.writers.append(written)
-        return written
-
-    def began(self, attempt: int = 1, **options: Any) -> records.FlowRunBegan:
-        given: dict[str, Any] = {
-            "at": self.time.now(),
-            "flow_run_id": self.id,
-            "attempt": attempt,
-            "name": f"run-{self.id[-4:]}",
-            "flow_name": "etl",
-            "flow_version": "1",
-            "entrypoint": "flow.py:etl",
-            "parameters": {"day": "2025-11-23"},
-        }
-        return records.FlowRunBegan(**{**given, **options})
-
-    def ended(self, kind: str = "COMPLETED", **options: Any) -> records.FlowRunEnded:
-        given: dict[str, Any] = {"at": self.time.now(), "flow_run_id": self.id, "type": kind}
-        return records.FlowRunEnded(**{**given, "name": kind.capitalize(), **options})
-
-    def task_id(self, name: str) -> str:
-        return addresses.task_run_id(self.id.encode(), addresses.address(b"key", name.encode(), 0))
-
-    def task_began(self, name: str, **options: Any) -> records.TaskRunBegan:
-        given: dict[str, Any] = {
-            "at": self.time.now(),
-            "task_run_id": self.task_id(name),
-            "flow_run_id": self.id,
-            "scope_id": self.id,
-            "task": 0,
-            "name": name,
-        }
-        return records.TaskRunBegan(**{**given, **options})
-
-    def task_ended(self, name: str, kind: str = "COMPLETED", **options: Any) -> records.TaskRunEnded:
-        given: dict[str, Any] = {
-            "at": self.time.now(),
-            "task_run_id": self.task_id(name),
-            "type": kind,
-            "name": kind.capitalize(),
-            "result": ResultRecord("1", b"1", None, 1) if kind == "COMPLETED" else None,
-        }
-        return records.TaskRunEnded(**{**given, **options})
-
-    def log(self, message: str, *, level: int = 20, task: str | None = None) -> records.LogLine:
-        task_run_id = None if task is None else self.task_id(task)
-        return records.LogLine(self.time.now(), self.id, task_run_id, level, "penstock.flow_runs", message)
-
-    def die(self) -> None:
-        """The process goes away, and the system frees its locks."""
-        while self.writers:
-            self.writers.pop().close()
+from penstock.store.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -151,15 +48,15 @@ def run(new_run: Callable[[], WrittenRun]) -> WrittenRun:
 
 
 @pytest.fixture
-def opened(settings: Settings, time: SteppingClock) -> Callable[[], Any]:
+def store() -> Iterator[SqliteStore]:
+    with SqliteStore.in_memory() as store:
+        yield store
+
+
+@pytest.fixture
+def opened(settings: Settings, time: SteppingClock) -> Callable[[], AbstractContextManager[Home]]:
     """``with opened() as home:`` has all that the journals say folded."""
-
-    @contextmanager
-    def opened() -> Iterator[Home]:
-        with open_home(settings, time) as home:
-            yield home
-
-    return opened
+    return lambda: open_home(settings, time)
 
 
 @pytest.fixture
@@ -180,8 +77,3 @@ def complete(new_run: Callable[[], WrittenRun], time: SteppingClock) -> Callable
         return run
 
     return complete
-
-
-@pytest.fixture
-def is_root() -> bool:
-    return os.geteuid() == 0

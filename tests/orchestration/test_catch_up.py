@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.orchestration.written import SteppingClock, WrittenRun
 
 from penstock import errors
 from penstock.core import records
@@ -17,16 +18,12 @@ from penstock.orchestration.catch_up import CaughtUp, catch_up
 from penstock.settings import Settings
 from penstock.store.sqlite import SqliteStore
 
-Complete = Callable[..., Any]
+Complete = Callable[..., WrittenRun]
 
 
-@pytest.fixture
-def store():
-    with SqliteStore.in_memory() as store:
-        yield store
-
-
-def test_a_completed_run_is_folded_and_its_journals_are_deleted(settings: Settings, store, time, complete: Complete):
+def test_a_completed_run_is_folded_and_its_journals_are_deleted(
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete
+):
     run = complete(tasks=3)
 
     caught_up = catch_up(settings, store, time)
@@ -41,7 +38,9 @@ def test_a_completed_run_is_folded_and_its_journals_are_deleted(settings: Settin
         ]
 
 
-def test_nothing_is_read_when_nothing_is_new(settings: Settings, store, time, run, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_read_when_nothing_is_new(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, monkeypatch: pytest.MonkeyPatch
+):
     run.journal().append(run.began())
     catch_up(settings, store, time)
     monkeypatch.setattr(module.reader, "read", None)
@@ -49,7 +48,9 @@ def test_nothing_is_read_when_nothing_is_new(settings: Settings, store, time, ru
     assert catch_up(settings, store, time) == CaughtUp()
 
 
-def test_a_living_run_is_folded_up_to_where_it_is(settings: Settings, store, time, run):
+def test_a_living_run_is_folded_up_to_where_it_is(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     journal = run.journal()
     journal.append(run.began())
     journal.append(run.task_began("load"))
@@ -64,7 +65,9 @@ def test_a_living_run_is_folded_up_to_where_it_is(settings: Settings, store, tim
         assert overview.task_run(tx, run.task_id("load")).state_type is StateType.COMPLETED
 
 
-def test_a_run_whose_process_died_is_crashed_with_all_that_it_had_under_way(settings: Settings, store, time, run):
+def test_a_run_whose_process_died_is_crashed_with_all_that_it_had_under_way(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     journal = run.journal()
     journal.append(run.began())
     journal.append(run.began(flow_run_id="child", name="child", parent_flow_run_id=run.id))
@@ -92,7 +95,7 @@ def test_a_run_whose_process_died_is_crashed_with_all_that_it_had_under_way(sett
 
 
 def test_a_restart_of_the_machine_is_named_as_the_cause(
-    settings: Settings, store, time, run, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "boot_id", lambda: "now")
     path = settings.journals / run.id / "1.main.journal"
@@ -109,7 +112,9 @@ def test_a_restart_of_the_machine_is_named_as_the_cause(
     assert message == "Process 7 on here died: the machine was restarted"
 
 
-def test_a_crashed_run_that_is_resumed_runs_again(settings: Settings, store, time, run):
+def test_a_crashed_run_that_is_resumed_runs_again(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     journal = run.journal()
     journal.append(run.began())
     journal.append(run.task_began("load"))
@@ -131,7 +136,7 @@ def test_a_crashed_run_that_is_resumed_runs_again(settings: Settings, store, tim
 
 
 def test_what_an_attempt_left_when_it_died_is_crashed_also_if_the_next_one_began_before_anybody_looked(
-    settings: Settings, store, time, run
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
 ):
     journal = run.journal()
     journal.append(run.began())
@@ -147,7 +152,9 @@ def test_what_an_attempt_left_when_it_died_is_crashed_also_if_the_next_one_began
         assert overview.task_run(tx, run.task_id("load")).state_name == "Interrupted"
 
 
-def test_crashes_are_counted_from_the_last_task_that_was_completed_anew(settings: Settings, store, time, run):
+def test_crashes_are_counted_from_the_last_task_that_was_completed_anew(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     seen: list[int] = []
     for attempt, completes in enumerate((False, False, True, False), start=1):
         journal = run.journal(attempt)
@@ -163,7 +170,9 @@ def test_crashes_are_counted_from_the_last_task_that_was_completed_anew(settings
     assert seen == [1, 2, 1, 2]
 
 
-def test_records_of_a_superseded_attempt_are_refused(settings: Settings, store, time, run):
+def test_records_of_a_superseded_attempt_are_refused(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     run.journal().append(run.began())
     orphan = run.journal(writer="w1")
     catch_up(settings, store, time)
@@ -180,7 +189,7 @@ def test_records_of_a_superseded_attempt_are_refused(settings: Settings, store, 
 
 
 def test_a_task_that_an_ended_run_left_running_is_interrupted_when_its_process_is_gone(
-    settings: Settings, store, time, run
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
 ):
     journal = run.journal()
     journal.append(run.began())
@@ -197,7 +206,9 @@ def test_a_task_that_an_ended_run_left_running_is_interrupted_when_its_process_i
         assert overview.task_run(tx, run.task_id("abandoned")).state_name == "Interrupted"
 
 
-def test_a_damaged_journal_is_told_and_others_are_folded(settings: Settings, store, time, run, complete: Complete):
+def test_a_damaged_journal_is_told_and_others_are_folded(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, complete: Complete
+):
     journal = run.journal()
     journal.append(run.began())
     damaged_at = journal.size
@@ -220,7 +231,9 @@ def test_a_damaged_journal_is_told_and_others_are_folded(settings: Settings, sto
     assert len(catch_up(settings, store, time).problems) == 1
 
 
-def test_a_file_that_is_no_journal_is_told_and_left_alone(settings: Settings, store, time, run):
+def test_a_file_that_is_no_journal_is_told_and_left_alone(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     path = settings.journals / run.id / "1.main.journal"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a photograph of a cat")
@@ -231,7 +244,9 @@ def test_a_file_that_is_no_journal_is_told_and_left_alone(settings: Settings, st
     assert path.exists()
 
 
-def test_a_journal_of_a_newer_version_is_told_with_what_to_do(settings: Settings, store, time, run):
+def test_a_journal_of_a_newer_version_is_told_with_what_to_do(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     path = settings.journals / run.id / "1.main.journal"
     path.parent.mkdir(parents=True)
     opened = records.JournalOpened(records.FORMAT + 1, run.id, 1, "main", "here", "", 7, time.now(), "9.0")
@@ -246,7 +261,7 @@ def test_a_journal_of_a_newer_version_is_told_with_what_to_do(settings: Settings
 
 
 def test_a_record_that_cannot_be_true_is_told_and_others_are_folded(
-    settings: Settings, store, time, run, complete: Complete
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, complete: Complete
 ):
     journal = run.journal()
     journal.append(run.began())
@@ -266,7 +281,9 @@ def test_a_record_that_cannot_be_true_is_told_and_others_are_folded(
         assert overview.flow_run(tx, other.id).state_type is StateType.COMPLETED
 
 
-def test_a_torn_tail_is_waited_for_and_then_ignored(settings: Settings, store, time, run):
+def test_a_torn_tail_is_waited_for_and_then_ignored(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     journal = run.journal()
     journal.append(run.began())
     whole = frames.frame(records.encode(run.ended()))
@@ -280,7 +297,9 @@ def test_a_torn_tail_is_waited_for_and_then_ignored(settings: Settings, store, t
     assert (second.problems, second.lost, second.removed) == ((), (run.id,), 1)
 
 
-def test_a_journal_in_which_nothing_began_is_deleted_once_its_process_is_gone(settings: Settings, store, time, run):
+def test_a_journal_in_which_nothing_began_is_deleted_once_its_process_is_gone(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     run.journal()
     assert catch_up(settings, store, time).removed == 0
     run.die()
@@ -288,7 +307,9 @@ def test_a_journal_in_which_nothing_began_is_deleted_once_its_process_is_gone(se
     assert catch_up(settings, store, time).removed == 1
 
 
-def test_a_folder_of_a_run_that_is_only_just_beginning_is_left_alone(settings: Settings, store, time, run):
+def test_a_folder_of_a_run_that_is_only_just_beginning_is_left_alone(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+):
     path = settings.journals / run.id
     path.mkdir(parents=True)
 
@@ -297,12 +318,12 @@ def test_a_folder_of_a_run_that_is_only_just_beginning_is_left_alone(settings: S
 
 
 def test_journals_stay_when_a_record_came_after_the_fold(
-    settings: Settings, store, time, complete: Complete, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete, monkeypatch: pytest.MonkeyPatch
 ):
     run = complete()
     has_all = module._CatchUp._store_has_all
 
-    def begin_again(self, run_id: str) -> bool:
+    def begin_again(self: Any, run_id: str) -> bool:
         monkeypatch.undo()
         run.journal(attempt=2).append(run.began(attempt=2))
         run.die()
@@ -317,7 +338,7 @@ def test_journals_stay_when_a_record_came_after_the_fold(
 
 
 def test_long_journals_are_folded_in_several_transactions(
-    settings: Settings, store, time, complete: Complete, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "PIECE", 1000)
     monkeypatch.setattr(module, "BYTES_A_TRANSACTION", 3000)
@@ -331,21 +352,23 @@ def test_long_journals_are_folded_in_several_transactions(
         assert [overview.state_counts(tx, run.id)[0].task_runs for run in runs] == [40, 2, 30]
 
 
-def test_catching_up_stops_when_its_time_is_over(settings: Settings, store, time, complete: Complete):
+def test_catching_up_stops_when_its_time_is_over(
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete
+):
     complete()
 
     assert catch_up(settings, store, time, limit_seconds=0) == CaughtUp(is_complete=False)
     assert catch_up(settings, store, time, limit_seconds=60).is_complete
 
 
-def test_journals_can_be_kept(settings: Settings, store, time, complete: Complete):
+def test_journals_can_be_kept(settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete):
     run = complete()
 
     assert catch_up(settings, store, time, remove=False).removed == 0
     assert (settings.journals / run.id / "1.main.journal").exists()
 
 
-def test_a_full_disk_ends_the_catch_up_and_is_told(settings: Settings, time, complete: Complete):
+def test_a_full_disk_ends_the_catch_up_and_is_told(settings: Settings, time: SteppingClock, complete: Complete):
     for _ in range(20):
         complete(tasks=50)
     settings.home.mkdir(exist_ok=True)
@@ -359,7 +382,9 @@ def test_a_full_disk_ends_the_catch_up_and_is_told(settings: Settings, time, com
         assert catch_up(settings, store, time).removed == 20
 
 
-def test_a_store_that_fails_is_not_taken_for_a_damaged_journal(settings: Settings, store, time, complete: Complete):
+def test_a_store_that_fails_is_not_taken_for_a_damaged_journal(
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete
+):
     complete()
     store._broken = "disk I/O error"
 

@@ -70,12 +70,6 @@ def folded(pieces: Iterable[tuple[JournalKey, bytes, int]]) -> dict[str, Any]:
         return contents(store)
 
 
-@pytest.fixture
-def store():
-    with SqliteStore.in_memory() as store:
-        yield store
-
-
 def put(store: Store, said: Iterable[records.Record], attempt: int = 1, writer: str = "main", start: int = START):
     with store.transaction() as tx:
         return fold(tx, JournalKey(ROOT, attempt, writer), as_piece(b"".join(journal(said)), start))
@@ -211,8 +205,8 @@ def test_pieces_that_come_again_change_nothing(said: list[dict[str, list[bytes]]
         again.append(piece)
         # All of its journal so far, which overlaps with what is known already.
         sent = [each for each in pieces[: position + 1] if each[0] == piece[0]]
-        for start in range(data.draw(st.integers(0, len(sent)))):
-            again.append((piece[0], b"".join(each[1] for each in sent[start:]), sent[start][2]))
+        repeats = range(data.draw(st.integers(0, len(sent))))
+        again += [(piece[0], b"".join(each[1] for each in sent[start:]), sent[start][2]) for start in repeats]
 
     assert folded(again) == folded(pieces)
 

@@ -121,7 +121,7 @@ class Projection:
             row.result = kept
         self._event(record.at, kind.lower(), row.id, state=record.name, message=record.message, attempt=self.attempt)
 
-    def _enter_flow_state(  # noqa: PLR0917  on the hot path, names cost
+    def _enter_flow_state(
         self, row: FlowRow, at: int, clock: int, kind: str, name: str, message: str | None, run_count: int
     ) -> None:
         row.attempt = self.attempt
@@ -206,7 +206,7 @@ class Projection:
         row.inputs = record.inputs
         row.address = record.address
 
-    def _enter_task_state(  # noqa: PLR0917  on the hot path, names cost
+    def _enter_task_state(
         self, row: TaskRow, ended_at: int | None, clock: int, kind: str, name: str, message: str | None, run_count: int
     ) -> None:
         row.attempt = self.attempt

@@ -202,7 +202,7 @@ class SqliteStore:
         self._broken = reason
 
     def _reader(self) -> sqlite3.Connection:
-        assert self.path is not None  # noqa: S101  a store in memory has no readers
+        assert self.path is not None
         with self._mutex:
             if self._closed:
                 raise errors.StoreError(f"The store is closed: `{self.path}`")

@@ -1,0 +1,427 @@
+"""What every store must do, whatever database is below. A new implementation joins the list of `opened`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import errors
+from penstock.core.records import ResultRecord
+from penstock.core.states import StateType
+from penstock.store.interface import Store
+from penstock.store.rows import ArtifactRow, CursorRow, EventRow, FlowRow, LogRow, TaskRow, pack
+from penstock.store.sqlite import SqliteStore
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {
+    "SQLite file": lambda folder: SqliteStore.open(folder / "penstock.db", write=True),
+    "SQLite memory": lambda _: SqliteStore.in_memory(),
+}
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    store = IMPLEMENTATIONS[request.param](tmp_path)
+    yield store
+    store.close()
+
+
+def flow_row(number: int, **options: Any) -> FlowRow:
+    state = options.get("state_type", "COMPLETED")
+    is_final = state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    given: dict[str, Any] = {
+        "id": f"run-{number:04}",
+        "name": f"name-{number}",
+        "flow_name": "etl",
+        "flow_version": "",
+        "entrypoint": "flow.py:etl",
+        "code_version": "",
+        "state_type": state,
+        "state_name": state.capitalize(),
+        "state_message": None,
+        "created_at": number,
+        "started_at": number,
+        "ended_at": number + 5 if is_final else None,
+        "attempt": 1,
+        "run_count": 1,
+        "tags": "[]",
+        "parent_flow_run_id": None,
+        "parent_task_run_id": None,
+        "root_run_id": f"run-{number:04}",
+        "source": "call",
+        "forked_from": None,
+        "description": "",
+        "crashes": 0,
+        "clock": number,
+        "began_attempt": 1,
+        "began_clock": number,
+        "lost_attempt": 0,
+        "progress_attempt": 0,
+        "parameters": pack({"n": number, "bytes": b"\0\xff", "text": "é\ud7ff"}),
+        "arguments": None,
+        "result": pack(ResultRecord("x", b"\0x")),
+    }
+    return FlowRow(**{**given, **options})
+
+
+def task_row(number: int, **options: Any) -> TaskRow:
+    state = options.get("state_type", "COMPLETED")
+    given: dict[str, Any] = {
+        "id": f"task-{number:04}",
+        "flow_run_id": "run-0001",
+        "scope_id": "run-0001",
+        "name": f"load-{number}",
+        "task_name": "load",
+        "task_key": "mod.load",
+        "kind": "task",
+        "state_type": state,
+        "state_name": state.capitalize(),
+        "state_message": None,
+        "started_at": number,
+        "ended_at": number if state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None,
+        "attempt": 1,
+        "run_count": 1,
+        "reused_from": None,
+        "upstream": '["a","b"]',
+        "inputs": "",
+        "tags": "[]",
+        "cache": "",
+        "address": b"\0\1",
+        "clock": number,
+        "began_attempt": 1,
+        "began_clock": number,
+        "result": None,
+    }
+    return TaskRow(**{**given, **options})
+
+
+def test_flow_runs_come_back_as_they_were_saved(store: Store):
+    rows = [flow_row(1), flow_row(2, state_type="RUNNING", tags='["a","b"]', parent_flow_run_id="run-0001")]
+    with store.transaction() as tx:
+        tx.flow_runs.save(rows)
+        tx.flow_runs.save([rows[0]])
+
+    with store.reading() as tx:
+        assert sorted(tx.flow_runs.rows(["run-0001", "run-0002", "nobody"]), key=lambda row: row.id) == rows
+        assert tx.flow_runs.row("nobody") is None
+        first, second = (row.view() for row in rows)
+    assert first.parameters == {"n": 1, "bytes": b"\0\xff", "text": "é\ud7ff"}
+    assert first.result == ResultRecord("x", b"\0x")
+    assert (second.tags, second.is_final, first.is_final) == (("a", "b"), False, True)
+
+
+def test_a_run_has_an_end_exactly_when_its_state_is_final(store: Store):
+    for row in (flow_row(1, ended_at=None), flow_row(1, state_type="RUNNING", ended_at=3)):
+        with pytest.raises(errors.StoreError, match="ended_exactly_when_final"), store.transaction() as tx:
+            tx.flow_runs.save([row])
+    with pytest.raises(errors.StoreError, match="ended_exactly_when_final"), store.transaction() as tx:
+        tx.task_runs.save([task_row(1, ended_at=None)])
+    with pytest.raises(errors.StoreError, match="state_type_is_known"), store.transaction() as tx:
+        tx.task_runs.save([task_row(1, state_type="ASLEEP")])
+
+
+def test_lists_of_flow_runs_go_from_new_to_old_and_on_from_any_place(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save(flow_row(number, created_at=number // 2) for number in range(10))
+
+    with store.reading() as tx:
+        first = tx.flow_runs.page(limit=4)
+        second = tx.flow_runs.page(limit=99, before=(first[-1].created_at, first[-1].id))
+    assert [row.id for row in first + second] == [f"run-{number:04}" for number in range(9, -1, -1)]
+
+
+def test_flow_runs_are_listed_by_every_condition_together(store: Store):
+    with store.transaction() as tx:
+        rows = [
+            flow_row(1, state_type="FAILED", tags='["a"]'),
+            flow_row(2, tags='["a"]', parent_flow_run_id="run-0001", flow_name="load"),
+            flow_row(3, name="other", tags='["a","b"]'),
+            flow_row(4, flow_name="load"),
+        ]
+        tx.flow_runs.save(rows)
+        tx.flow_runs.save_tags(rows)
+
+    def ids(**conditions: Any) -> list[int]:
+        with store.reading() as tx:
+            return [int(row.id[-1]) for row in tx.flow_runs.page(limit=9, **conditions)]
+
+    assert ids(flow="load") == [4, 2]
+    assert ids(state=StateType.FAILED) == [1]
+    assert ids(name="name-") == [4, 2, 1]
+    assert ids(since=3) == [4, 3]
+    assert ids(parent="run-0001") == [2]
+    assert ids(roots=True) == [4, 3, 1]
+    assert ids(tag="a") == [3, 2, 1]
+    assert ids(tag="a", flow="load", state=StateType.COMPLETED, name="n", since=1, parent="run-0001") == [2]
+    assert ids(tag="a", roots=True, before=(3, "run-0003")) == [1]
+    assert ids(tag="c") == []
+
+
+def test_tags_that_were_taken_off_find_nothing_any_more(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1, tags='["a"]')])
+        tx.flow_runs.save_tags([flow_row(1, tags='["a","a"]')])
+        tx.flow_runs.save_tags([flow_row(1, tags='["b"]')])
+
+    with store.reading() as tx:
+        assert tx.flow_runs.page(limit=9, tag="a") == []
+        assert len(tx.flow_runs.page(limit=9, tag="b")) == 1
+
+
+def test_flow_runs_are_found_by_name_and_by_the_beginning_of_an_id(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1), flow_row(2, name="name-1"), flow_row(3)])
+
+    with store.reading() as tx:
+        assert tx.flow_runs.latest_named("name-1") == "run-0002"
+        assert tx.flow_runs.latest_named("name") is None
+        assert tx.flow_runs.ids_that_begin_with("run-", limit=2) == ["run-0001", "run-0002"]
+        assert tx.flow_runs.ids_that_begin_with("%") == []
+        assert tx.flow_runs.latest(1) == [("run-0003", "name-3")]
+
+
+def test_families_are_found_at_any_depth(store: Store):
+    child: dict[str, Any] = {"root_run_id": "run-0001"}
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1), flow_row(2, parent_flow_run_id="run-0001", state_type="RUNNING", **child)])
+        tx.flow_runs.save([flow_row(3, parent_flow_run_id="run-0002", **child), flow_row(4)])
+
+    with store.reading() as tx:
+        assert sorted(tx.flow_runs.descendants("run-0001")) == ["run-0001", "run-0002", "run-0003"]
+        assert [row.id for row in tx.flow_runs.of_root("run-0001")] == ["run-0001", "run-0002", "run-0003"]
+        assert [row.id for row in tx.flow_runs.of_root("run-0001", unfinished=True)] == ["run-0002"]
+
+
+def test_flows_are_counted_and_show_their_newest_run(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1), flow_row(2, state_type="FAILED"), flow_row(3, flow_name="load")])
+        tx.flow_runs.count_flows({"etl": 2, "load": 1, "gone": 1})
+        tx.flow_runs.count_flows({"gone": -1, "etl": 0})
+
+    with store.reading() as tx:
+        etl, load = tx.flow_runs.flows()
+        assert tx.flow_runs.run_counts() == {"etl": 2, "load": 1}
+    assert (etl.name, etl.runs, etl.last_run_at, etl.last_state_type) == ("etl", 2, 2, StateType.FAILED)
+    assert (load.runs, load.entrypoint) == (1, "flow.py:etl")
+
+
+def test_runs_that_ended_are_found_oldest_first(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(3), flow_row(1), flow_row(2, state_type="RUNNING")])
+        tx.flow_runs.save([flow_row(4, parent_flow_run_id="run-0001")])
+
+    with store.reading() as tx:
+        assert [root.id for root in tx.flow_runs.ended_roots(before=99)] == ["run-0001", "run-0003"]
+        assert [root.id for root in tx.flow_runs.ended_roots(before=7)] == ["run-0001"]
+        assert tx.flow_runs.count_ended_roots() == 2
+        assert tx.flow_runs.without_journals() == ["run-0001", "run-0002", "run-0003", "run-0004"]
+
+
+def test_task_runs_are_listed_in_the_order_in_which_they_came(store: Store):
+    with store.transaction() as tx:
+        tx.task_runs.save([task_row(2), task_row(1, state_type="FAILED"), task_row(3, state_type="RUNNING")])
+        tx.task_runs.save([task_row(2, name="again")])
+
+    with store.reading() as tx:
+        first = tx.task_runs.page("run-0001", limit=2)
+        rest = tx.task_runs.page("run-0001", limit=2, after=first[-1].sequence)
+        not_completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.FAILED, StateType.RUNNING))
+        completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.COMPLETED,))
+        assert [row.id for row in tx.task_runs.unfinished(["run-0001", "x"])] == ["task-0003"]
+        assert tx.task_runs.row("task-0002").view().upstream == ("a", "b")
+        assert tx.task_runs.row("nobody") is None
+        assert tx.task_runs.ids_that_begin_with("task-000", limit=2) == ["task-0001", "task-0002"]
+    assert [each.row.name for each in first + rest] == ["again", "load-1", "load-3"]
+    assert [each.row.id for each in not_completed] == ["task-0001", "task-0003"]
+    assert [each.row.id for each in completed] == ["task-0002"]
+
+
+def test_more_ids_than_fit_one_statement_can_be_asked_for(store: Store):
+    with store.transaction() as tx:
+        tx.task_runs.save(task_row(number) for number in range(1200))
+
+    with store.reading() as tx:
+        assert len(tx.task_runs.rows(f"task-{number:04}" for number in range(1500))) == 1200
+
+
+def test_states_are_counted_up_and_down(store: Store):
+    running, completed = ("run-0001", "RUNNING", "Running"), ("run-0001", "COMPLETED", "Completed")
+    with store.transaction() as tx:
+        tx.task_runs.count_states({running: 3})
+        tx.task_runs.count_states({running: -3, completed: 3})
+        tx.task_runs.count_states({completed: 1, running: 0})
+
+    with store.reading() as tx:
+        assert [tuple(count) for count in tx.task_runs.state_counts(["run-0001"])] == [(*completed, 4)]
+    with store.transaction() as tx:
+        tx.task_runs.forget(["run-0001"])
+        assert tx.task_runs.state_counts(["run-0001"]) == []
+
+
+def test_logs_can_be_paged_followed_filtered_and_read_from_the_end(store: Store):
+    with store.transaction() as tx:
+        tx.logs.append([LogRow(n, f"run-{n % 2}", f"task-{n}", 10 * n, "log", f"line {n}\0") for n in range(6)])
+
+    def lines(*runs: str, **options: Any) -> list[int]:
+        with store.reading() as tx:
+            return [entry.at for entry in tx.logs.page(runs, **{"limit": 99, **options})]
+
+    with store.reading() as tx:
+        third = tx.logs.page(["run-0", "run-1"], limit=3)[-1]
+    assert third.message == "line 2\0"
+    assert lines("run-0", "run-1") == [0, 1, 2, 3, 4, 5]
+    assert lines("run-0", "run-1", after=third.sequence) == [3, 4, 5]
+    assert lines("run-0", level=20) == [2, 4]
+    assert lines("run-0", "run-1", task_run_id="task-3") == [3]
+    assert lines("run-0", "run-1", limit=2) == [0, 1]
+    assert lines("run-0", "run-1", limit=2, tail=True) == [4, 5]
+    assert lines("run-0", limit=99, tail=True) == [0, 2, 4]
+
+
+def test_sequences_are_not_used_twice_so_that_a_follower_misses_nothing(store: Store):
+    with store.transaction() as tx:
+        tx.logs.append([LogRow(1, "run", None, 20, "log", "one")])
+        before = tx.logs.page(["run"], limit=1)[0].sequence
+        tx.logs.forget(["run"])
+        tx.logs.append([LogRow(2, "run", None, 20, "log", "two")])
+
+        assert tx.logs.page(["run"], limit=1)[0].sequence > before
+
+
+def test_artifacts_are_replaced_by_id_and_listed_newest_first(store: Store):
+    def row(number: int, key: str | None, **options: Any) -> ArtifactRow:
+        given = ArtifactRow(f"art-{number}", "run-1", None, "table", key, None, 1, 1, 1, pack([{"a": 1}]))
+        for name, value in options.items():
+            setattr(given, name, value)
+        return given
+
+    with store.transaction() as tx:
+        tx.artifacts.save([row(1, "a"), row(2, None, kind="link"), row(3, "a", flow_run_id="run-2")])
+        tx.artifacts.save([row(1, "a", description="again")])
+
+    with store.reading() as tx:
+        every = tx.artifacts.page(limit=9)
+        assert [each.row.id for each in every] == ["art-3", "art-2", "art-1"]
+        assert (every[-1].row.description, every[-1].row.view().data) == ("again", [{"a": 1}])
+        assert [each.row.id for each in tx.artifacts.page(limit=9, before=every[0].sequence, key="a")] == ["art-1"]
+        assert [each.row.id for each in tx.artifacts.page(limit=9, flow_run_ids=("run-1",), kind="link")] == ["art-2"]
+        assert (tx.artifacts.keys(9), tx.artifacts.ids_that_begin_with("art-", limit=1)) == (["a"], ["art-1"])
+        assert [each.id for each in tx.artifacts.rows(["art-2"])] == ["art-2"]
+
+
+def test_events_are_listed_oldest_first(store: Store):
+    with store.transaction() as tx:
+        tx.events.append(
+            [EventRow(n, f"e{n}", f"run-{n % 2}", None, pack({"r": "s"}), pack({"n": n})) for n in range(4)]
+        )
+
+    with store.reading() as tx:
+        every = tx.events.page(limit=99)
+        assert [event.payload["n"] for event in every] == [0, 1, 2, 3]
+        assert [event.at for event in tx.events.page(limit=99, after=every[1].sequence)] == [2, 3]
+        assert [event.at for event in tx.events.page(limit=99, run_ids=("run-0",))] == [0, 2]
+        assert [event.resource for event in tx.events.page(limit=99, name="e1")] == [{"r": "s"}]
+
+
+def test_a_piece_of_a_journal_is_kept_once(store: Store):
+    with store.transaction() as tx:
+        tx.journals.append("run", 1, "main", 19, b"abc")
+        tx.journals.append("run", 1, "main", 22, b"d")
+        tx.journals.append("run", 2, "main", 19, b"e")
+        (first, second, third) = tx.journals.segments("run")
+        assert (tx.journals.frames(first), second.start, second.end) == (b"abc", 22, 23)
+        assert tx.journals.segments("run", attempt=1, writer="main") == [first, second]
+        assert list(tx.journals.all_segments()) == [first, second, third]
+
+    with pytest.raises(errors.StoreError, match=r"UNIQUE|a_piece_is_kept_once"), store.transaction() as tx:
+        tx.journals.append("run", 1, "main", 19, b"abc")
+
+
+def test_cursors_tell_how_far_each_journal_is(store: Store):
+    cursor = CursorRow("run", 1, "main", 30, 7, "here", "boot", 4242, 0, b"\x90")
+    later = CursorRow("run", 2, "main", 30, 7, "here", "boot", 4242, 0, b"\x90")
+    with store.transaction() as tx:
+        tx.journals.save_cursor(cursor)
+        cursor.end_offset = 40
+        tx.journals.save_cursor(cursor)
+        tx.journals.save_cursor(later)
+
+    with store.reading() as tx:
+        assert tx.journals.cursor("run", 1, "main") == cursor
+        assert tx.journals.cursor("run", 1, "other") is None
+        assert tx.journals.cursors("run") == [cursor, later]
+        assert (tx.journals.latest_attempt("run"), tx.journals.latest_attempt("nobody")) == (2, 0)
+        assert list(tx.journals.run_ids()) == ["run"]
+    with store.transaction() as tx:
+        tx.journals.forget("run")
+        assert tx.journals.cursors("run") == []
+
+
+def test_result_files_are_named_by_runs(store: Store):
+    with store.transaction() as tx:
+        tx.result_files.refer("run-1", ["a", "b"])
+        tx.result_files.refer("run-1", ["b"])
+        tx.result_files.refer("run-2", ["b"])
+
+    with store.transaction() as tx:
+        assert tx.result_files.of_root("run-1") == ["a", "b"]
+        assert tx.result_files.referrers(["a", "b", "c"]) == {"a": {"run-1"}, "b": {"run-1", "run-2"}}
+        tx.result_files.forget("run-1")
+        assert list(tx.result_files.locations()) == ["b"]
+
+
+def test_a_run_is_forgotten_with_all_that_belongs_to_it(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1)])
+        tx.flow_runs.save_tags([flow_row(1, tags='["a"]')])
+        tx.task_runs.save([task_row(1)])
+        tx.artifacts.save([ArtifactRow("art", "run-0001", None, "link", None, None, 1, 1, 1, pack(None))])
+        tx.events.append([EventRow(1, "e", "run-0001", None, pack({}), pack({}))])
+        tx.flow_runs.forget(["run-0001"])
+        tx.task_runs.forget(["run-0001"])
+        tx.artifacts.forget(["run-0001"])
+        tx.events.forget(["run-0001"])
+
+        assert tx.flow_runs.page(limit=9) == tx.flow_runs.page(limit=9, tag="a") == tx.events.page(limit=9) == []
+        assert tx.task_runs.page("run-0001", limit=9) == tx.artifacts.page(limit=9) == []
+
+
+def test_all_rows_can_be_forgotten(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save([flow_row(1)])
+        tx.result_files.refer("run-1", ["a"])
+        for rows in (tx.flow_runs, tx.task_runs, tx.logs, tx.artifacts, tx.events, tx.result_files):
+            rows.forget_all()
+        tx.journals.forget_all_cursors()
+
+        assert tx.flow_runs.page(limit=9) == []
+
+
+def test_a_transaction_keeps_all_or_nothing(store: Store):
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012  both are the point
+        tx.flow_runs.save([flow_row(1)])
+        _ = 1 / 0
+
+    with store.reading() as tx:
+        assert tx.flow_runs.row("run-0001") is None
+
+
+def test_threads_take_turns_to_write(store: Store):
+    def save(number: int) -> None:
+        for each in range(20):
+            with store.transaction() as tx:
+                tx.flow_runs.save([flow_row(100 * number + each)])
+            with store.reading() as tx:
+                assert tx.flow_runs.row(f"run-{100 * number + each:04}") is not None
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with store.reading() as tx:
+        assert len(tx.flow_runs.page(limit=999)) == 80
