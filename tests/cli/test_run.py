@@ -157,6 +157,19 @@ def test_a_flow_that_fails_exits_with_1_and_shows_the_users_frames_only(penstock
     )
 
 
+def test_what_the_progress_display_has_said_is_not_said_again(
+    penstock: Call, flows: Any, capsys: pytest.CaptureFixture[str]
+):
+    assert penstock("run", flows(FAILING)) == (1, "", "")
+    assert capsys.readouterr().err.count("ZeroDivisionError: division by zero") >= 1
+
+
+def test_a_flow_that_takes_too_long_exits_with_6(penstock: Call, flows: Any):
+    late = "from penstock import flow\nimport time\n@flow(timeout_seconds=0.01)\ndef late(): time.sleep(30)"
+
+    assert penstock("run", flows(late), "-q").code == 6
+
+
 def test_progress_is_told_on_stderr(penstock: Call, flows: Any, capsys: pytest.CaptureFixture[str]):
     penstock("run", flows(HELLO))
 

@@ -41,13 +41,16 @@ def _awaited(outcome: Any) -> Any:
 
 
 def _report(session: Session, state: State) -> int:
-    """Say how the run failed, if it did; its progress display has said everything else."""
+    """Say how the run failed, if it did and its progress display has not said so."""
     if state.is_completed():
         return OK
-    error, terminal = state.data, session.terminal
+    error, terminal, chosen = state.data, session.terminal, session.settings
+    code = error.exit_code if isinstance(error, errors.TimedOut) else FAILURE
+    if not terminal.quiet and chosen.progress != "off" and chosen.logging_to_terminal:
+        return code
     if isinstance(error, BaseException) and not isinstance(error, errors.PenstockError):
         terminal.err.write(user_traceback.text(error) + "\n")
     hint = getattr(error, "hint", None)
     why = f": {state.message}" if state.message else ""
     terminal.complain(errors.RunError(f"The flow run is {state.name}{why}", hint=hint))
-    return error.exit_code if isinstance(error, errors.TimedOut) else FAILURE
+    return code
