@@ -1,4 +1,4 @@
-"""Extract, clean and load: a file of sales for each day.
+"""Extract, clean and load: a file of sales for each day, and a report.
 
 Run it: ``penstock run etl.py`` or ``python etl.py``. Kill it, and go on with
 ``penstock flow-run resume --last``: days that were loaded are not loaded again.
@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 
 from penstock import flow, task
+from penstock.artifacts import create_table_artifact
 
 Row = dict[str, str]
 
@@ -45,8 +46,10 @@ def load(day: int, rows: list[Row], folder: Path) -> int:
 
 @flow(log_prints=True)
 def etl(days: int = 5, folder: Path = Path("sales")) -> int:
-    """Load the first days of the month, and say what was sold."""
+    """Load the first days of the month, and report what was sold."""
     totals = {day: load(day, clean(extract(day)), folder) for day in range(1, days + 1)}
+    table = [{"day": day, "sold": total} for day, total in totals.items()]
+    create_table_artifact(table, key="sales-by-day", description="Sales by day")
     print(f"{sum(totals.values())} sold in {days} days: see {folder}")
     return sum(totals.values())
 
