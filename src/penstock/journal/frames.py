@@ -11,11 +11,16 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+from penstock import errors
+
 MAGIC = b"penstock journal 1\n"
 """What every journal starts with."""
 
 MAX_PAYLOAD = 64 << 20
 """A longer length is damage, not a record."""
+
+SEARCHED = 128 << 10
+"""How far behind bad bytes a frame is looked for; nearly all records are shorter."""
 
 _HEAD = Struct("<II")
 _LENGTH = Struct("<I")
@@ -44,8 +49,10 @@ class Scan(NamedTuple):
 
 
 def frame(payload: bytes) -> bytes:
-    """The payload as a frame."""
+    """The payload as a frame. Raises `UsageError` when it is longer than a reader would take."""
     length = len(payload)
+    if length > MAX_PAYLOAD:
+        raise errors.UsageError(f"A record of {length} bytes is more than a journal takes: at most {MAX_PAYLOAD}")
     return _HEAD.pack(length, crc32(payload, crc32(_LENGTH.pack(length)))) + payload
 
 
@@ -83,7 +90,7 @@ def _is_damage(view: memoryview, position: int) -> bool:
     if length <= MAX_PAYLOAD and end < size and _is_frame(view, end):
         return True
     # The length itself may be what is wrong: look for any whole frame behind it, not too far.
-    limit = min(size - HEAD_SIZE, position + 4096)
+    limit = min(size - HEAD_SIZE, position + SEARCHED)
     return any(_is_frame(view, start) for start in range(position + 1, limit))
 
 
