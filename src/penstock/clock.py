@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from typing import Protocol
 
@@ -59,7 +58,7 @@ class SystemClock:
         return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
     def chance(self) -> float:
-        return random.random()
+        return int.from_bytes(os.urandom(6), "little") / (1 << 48)
 
 
 def uuid7(milliseconds: int, noise: bytes) -> str:

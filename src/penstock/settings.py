@@ -106,6 +106,8 @@ def _profile(home: Path, name: str) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except OSError:
+        if name not in ("", "default"):
+            raise errors.UsageError(f"There is no profile named: `{name}`", hint=f"there is no `{path}`") from None
         return {}
     import tomllib  # noqa: PLC0415  most homes have no such file
 
@@ -113,9 +115,14 @@ def _profile(home: Path, name: str) -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise errors.UsageError(f"`{path}` is not TOML: {error}") from None
+    profiles = document.get("profiles", {})
+    if name and name not in profiles:
+        raise errors.UsageError(
+            f"There is no profile named: `{name}`", hint=f"those of `{path}` are: {', '.join(profiles) or 'none'}"
+        )
     name = name or document.get("active", "default")
     values: dict[str, Any] = {"profile": name}
-    for key, value in document.get("profiles", {}).get(name, {}).items():
+    for key, value in profiles.get(name, {}).items():
         field = key.removeprefix(PREFIX).lower()
         if field not in NAMES:
             raise unknown(key)

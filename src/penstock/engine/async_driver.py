@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from penstock.clock import Clock
@@ -71,7 +70,7 @@ async def perform(effect: Effect, clock: Clock) -> Any:
             token = enter(effect.context)
             try:
                 outcome = effect.fn(*effect.args, **effect.kwargs)
-                return await outcome if asyncio.iscoroutine(outcome) else outcome
+                return await outcome if isinstance(outcome, Coroutine) else outcome
             finally:
                 leave(token)
         if effect.kind not in ("async", "async generator"):
@@ -96,6 +95,8 @@ async def _collect(call: Call) -> list[Any]:
 
 
 async def _within(seconds: float, coroutine: Any) -> Any:
+    import asyncio  # noqa: PLC0415  keeps asyncio off the import path
+
     scope = asyncio.timeout(seconds)
     try:
         async with scope:

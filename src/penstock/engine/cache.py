@@ -83,7 +83,7 @@ def question(run: TaskRun) -> Question | None:
         if missing and run.attempt.complain_once(spec.key, str(missing)):
             named = ", ".join(f"`{name}`" for name in missing)
             message = f"Task `{spec.name}` is not cached: a digest cannot be made of {named}"
-            run_logs.say(run, 30, run_logs.TASK_RUNS, message)
+            run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, message)
         return Question(None, components, None)
     if len(key) > caching.MAX_KEY_LENGTH:
         raise errors.UsageError(

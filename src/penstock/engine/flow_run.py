@@ -316,4 +316,4 @@ def _move(run: FlowRun, state: State) -> None:
 
 def _complain(run: FlowRun, about: str) -> None:
     if run.attempt.complain_once(run.spec.key, about):
-        run_logs.say(run, 30, run_logs.FLOW_RUNS, f"Flow `{run.spec.name}`: {about}")
+        run_logs.say(run, run_logs.WARNING, run_logs.FLOW_RUNS, f"Flow `{run.spec.name}`: {about}")

@@ -35,4 +35,6 @@ def call(hooks: Iterable[Hook], owner: Any, run: RunContext, state: State) -> Ge
             yield Call(hook, (owner, run, state), {}, run, "hook")
         except Exception as error:  # noqa: BLE001  hooks watch; they do not decide
             name = getattr(hook, "__name__", repr(hook))
-            run_logs.say(run, 40, run_logs.FLOW_RUNS, f"Hook `{name}` raised {type(error).__name__}: {error}")
+            run_logs.say(
+                run, run_logs.ERROR, run_logs.FLOW_RUNS, f"Hook `{name}` raised {type(error).__name__}: {error}"
+            )

@@ -8,7 +8,6 @@ interrupted): whatever it still returns is refused.
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -117,4 +116,6 @@ def _call_in_thread(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...
 def interrupt(thread: threading.Thread) -> None:
     """Raise an `Interruption` in another thread, at its next Python instruction."""
     if thread.ident is not None and thread.is_alive():
+        import ctypes  # noqa: PLC0415  only for those who set timeouts, or stop runs
+
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interruption))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,49 +15,13 @@ if TYPE_CHECKING:
 FLOW_RUNS = "penstock.flow_runs"
 TASK_RUNS = "penstock.task_runs"
 
-
-class RunLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines belong to one run."""
-
-    def __init__(self, context: RunContext) -> None:
-        super().__init__(
-            _logger(_logger_of(context), context.attempt.settings.logging_level), {"penstock_run": context}
-        )
-
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
+INFO, WARNING, ERROR = 20, 30, 40
+"""Levels, as the ``logging`` module has them, which takes its time to import."""
 
 
-class RunHandler(logging.Handler):
-    """Records log lines under the run that they belong to, or that is being executed.
-
-    Attach it to a logger of your own to have its lines recorded:
-    ``logging.getLogger("mine").addHandler(RunHandler())``.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        context = getattr(record, "penstock_run", None) or current()
-        if context is None:
-            return
-        try:
-            message = self.format(record)
-        except Exception:  # noqa: BLE001  a log call with the wrong arguments must not fail the run
-            message = f"{record.msg!r} (could not be formatted with {record.args!r})"
-        say(context, record.levelno, record.name, message)
-
-
-def _logger_of(context: RunContext) -> str:
+def logger_of(context: RunContext) -> str:
+    """The name of the logger to which a run's own lines belong."""
     return FLOW_RUNS if context is context.flow else TASK_RUNS
-
-
-def _logger(name: str, level: str) -> logging.Logger:
-    logger = logging.getLogger(name)
-    if not any(isinstance(handler, RunHandler) for handler in logger.handlers):
-        logger.addHandler(RunHandler())
-        logger.propagate = False
-    logger.setLevel(level)
-    return logger
 
 
 def say(context: RunContext, level: int, logger: str, message: str) -> None:
@@ -81,7 +44,7 @@ def say_about_exception(context: RunContext, error: BaseException) -> None:
     trace = traceback.TracebackException.from_exception(error)
     _drop_own_frames(trace, set())
     text = "".join(trace.format() if trace.stack else trace.format_exception_only()).rstrip()
-    say(context, logging.ERROR, _logger_of(context), f"Encountered an exception:\n{text}")
+    say(context, ERROR, logger_of(context), f"Encountered an exception:\n{text}")
 
 
 def _drop_own_frames(trace: Any, seen: set[int]) -> None:
@@ -123,4 +86,4 @@ def _print_or_log(
         _print(*values, sep=sep, end=end, file=file, flush=flush)
         return
     message = (" " if sep is None else sep).join(str(value) for value in values)
-    say(context, logging.INFO, _logger_of(context), message)
+    say(context, INFO, logger_of(context), message)

@@ -193,7 +193,7 @@ def recorded(run: TaskRun) -> State | None:
         value = attempt.results.load(record, run.spec)
     except errors.MissingResult as error:
         message = f"Task run `{run.name}` had completed, and runs again: {error.message}"
-        run_logs.say(run, 30, run_logs.TASK_RUNS, message)
+        run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, message)
         return None
     began = history.began.get(known_id)
     run.name = began.name if began is not None else run.name
@@ -250,7 +250,9 @@ def _through_cache(run: TaskRun) -> Life:
         try:
             value = run.attempt.results.load(answer.result, run.spec)
         except errors.MissingResult as error:
-            run_logs.say(run, 30, run_logs.TASK_RUNS, f"The cached result is computed anew: {error.message}")
+            run_logs.say(
+                run, run_logs.WARNING, run_logs.TASK_RUNS, f"The cached result is computed anew: {error.message}"
+            )
             if asked.path is not None:
                 asked.path.unlink(missing_ok=True)
             answer = yield from cache.ask(run, asked)
@@ -327,7 +329,7 @@ def _move(run: TaskRun, state: State, run_count: int | None = None) -> None:
 
 def _complain(run: TaskRun, about: str) -> None:
     if run.attempt.complain_once(run.spec.key, about):
-        run_logs.say(run, 30, run_logs.TASK_RUNS, f"Task `{run.spec.name}`: {about}")
+        run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, f"Task `{run.spec.name}`: {about}")
 
 
 def name_of(run: TaskRun) -> str:

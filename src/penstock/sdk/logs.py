@@ -7,7 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from penstock.engine.run_logs import FLOW_RUNS, TASK_RUNS, RunHandler, RunLogger
+from penstock.engine.loggers import RunHandler, RunLogger
+from penstock.engine.run_logs import FLOW_RUNS, TASK_RUNS
 from penstock.sdk import run_context
 
 _SILENT = "penstock.silent"
