@@ -1,0 +1,1 @@
+../src/penstock/examples/taxi_etl.py
