@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.postgres"]
+
 # A shared machine may stall at any moment: an example that took long is not an example that failed.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")

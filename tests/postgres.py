@@ -1,0 +1,118 @@
+"""A Postgres for tests: a cluster of our own, on a free port of this machine, for as long as the tests run.
+
+Take the fixture ``postgres_url``: the URL of an empty database, for that test alone.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PASSWORD = "a-secret-of-tests"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",  # of no use after a power failure, and three times as fast
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "50",
+}
+
+
+class Cluster:
+    """A running Postgres, and its databases."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._numbers = count(1)
+
+    def url(self, database: str) -> str:
+        """The URL of a database, for SQLAlchemy; its superuser is ``tests``."""
+        return f"postgresql+psycopg://tests:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Make an empty database; returns its URL."""
+        import psycopg
+
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A cluster that these tests have started. Skips, with the reason, where none can be."""
+    pytest.importorskip("psycopg")
+    programs = _programs()
+    folder = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
+    who: dict[str, Any] = _not_root(folder)
+    pg_ctl = [programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-s"]
+    try:
+        _initialise(programs / "initdb", folder, who)
+        port = _free_port()
+        options = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, "port": port}.items())
+        subprocess.run([*pg_ctl, "-o", f"{options} -k {folder}", "start"], check=True, cwd=folder, **who)
+        try:
+            yield Cluster(port)
+        finally:
+            subprocess.run([*pg_ctl, "-m", "immediate", "stop"], check=True, cwd=folder, **who)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: Cluster) -> str:
+    """The URL of an empty Postgres database, for this test alone."""
+    return postgres.new_database()
+
+
+def _programs() -> Path:
+    """Where initdb and pg_ctl are. Debian does not put them on the PATH."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: -float(place.parent.name))
+    if shutil.which("pg_config"):
+        told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True)
+        places.append(Path(told.stdout.strip()))
+    for place in places:
+        if (place / "initdb").exists() and (place / "pg_ctl").exists():
+            return place
+    pytest.skip("there is no Postgres on this machine: no initdb and pg_ctl")
+
+
+def _not_root(folder: Path) -> dict[str, Any]:
+    """Arguments of subprocess.run: Postgres refuses to be run by root, so that it is another user's then."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    pytest.skip("root may not run Postgres, and there is no user who could")
+
+
+def _initialise(initdb: Path, folder: Path, who: dict[str, Any]) -> None:
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)  # in a folder that is its user's alone
+    line = [initdb, "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", "--pwfile", secret]
+    line += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    subprocess.run(line, check=True, capture_output=True, cwd=folder, **who)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
