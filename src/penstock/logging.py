@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.engine.loggers import RunHandler
 from penstock.sdk.logs import disable_run_logger, get_logger, get_run_logger
 
-__all__ = ["disable_run_logger", "get_logger", "get_run_logger"]
+__all__ = ["RunHandler", "disable_run_logger", "get_logger", "get_run_logger"]
