@@ -13,6 +13,9 @@ from penstock import errors
 from penstock.core import states
 from penstock.core.states import State, StateType
 
+MOST_TEXT = 10_000
+"""So many characters of what an exception says are recorded as a state's message."""
+
 
 class StateCounts:
     """How many runs ended in which state. `add` is called with a lock held, or by one thread only."""
@@ -98,4 +101,8 @@ def describe(error: BaseException) -> str:
         text = str(error)
     except Exception as broken:  # noqa: BLE001  the user's __str__
         text = f"(its text raises {type(broken).__name__})"
+    if len(text) > MOST_TEXT:
+        text = f"{text[:MOST_TEXT]}… ({len(text)} characters)"
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()  # it has to fit into a record
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

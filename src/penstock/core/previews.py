@@ -15,8 +15,6 @@ def preview(value: Any, limit: int = LIMIT) -> str:
     objects their repr. Never raises, and never runs through a large value.
     """
     kind = type(value)
-    if kind in _PLAIN:
-        return repr(value)[:limit]
     try:
         return _render(value, kind, limit, 0)
     except Exception as error:  # noqa: BLE001  a broken __repr__ is the user's, and no reason to fail a run
