@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from penstock import errors
 from penstock.core import parameters
@@ -78,6 +90,15 @@ class Flow(Generic[P, R_co]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  what never returns is taken for sync
+        self: Flow[..., NoReturn],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = ...,
+        **kwargs: Any,
+    ) -> State: ...
+
+    @overload
     def __call__(
         self: Flow[..., Coroutine[Any, Any, Any]],
         *args: Any,
@@ -141,6 +162,11 @@ class Flow(Generic[P, R_co]):
         return visualize.draw(self.spec, self._bound + args, kwargs)
 
     @overload
+    def test(  # pyright: ignore[reportOverlappingOverload]  as above
+        self: Flow[..., NoReturn], *args: Any, **kwargs: Any
+    ) -> State: ...
+
+    @overload
     def test(self: Flow[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, State]: ...
 
     @overload
@@ -187,7 +213,7 @@ class Flow(Generic[P, R_co]):
 
 
 @overload
-def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+def flow(fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
 
 
 @overload

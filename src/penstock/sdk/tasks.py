@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from penstock import errors
 from penstock.core.specs import FlowSpec, TaskOptions, TaskSpec, refuse_unknown_options
@@ -83,6 +95,15 @@ class Task(Generic[P, R_co]):
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  what never returns is taken for sync
+        self: Task[..., NoReturn],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Iterable[Any] | None = ...,
+        **kwargs: Any,
+    ) -> State: ...
 
     @overload
     def __call__(
@@ -301,7 +322,7 @@ class Task(Generic[P, R_co]):
 
 
 @overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+def task(fn: Callable[P, R], /, **options: Unpack[TaskOptions]) -> Task[P, R]: ...
 
 
 @overload
