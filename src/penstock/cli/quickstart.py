@@ -22,6 +22,8 @@ FLOW = Path(__file__).parents[1] / "examples" / "taxi_etl.py"
 YEAR, MONTH = 2020, 4
 """A month in which New York stood still: its files are small."""
 
+MADE_UP = "files that were made up and served by this machine, with the columns and the dirt of the public ones"
+
 REPORT = "trips-by-day-and-borough"
 
 
@@ -66,6 +68,7 @@ def _page(session: Session, loaded: list[dict[str, Any]], folder: Path) -> str:
     downloads = f"{files}, {cached} of them out of the cache: an earlier run downloaded them" if cached else files
     made = [
         ("run", Cell(run.name)),
+        ("source", Cell(MADE_UP if loaded[0]["source"] == "made-up" else loaded[0]["source"])),
         ("downloads", Cell(downloads)),
         ("trips", Cell(f"{before:,}; {before - after:,} that carried nobody were dropped, {after:,} loaded")),
         ("Parquet", Cell(_short(folder / "trips"))),

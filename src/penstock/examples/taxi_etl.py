@@ -116,6 +116,7 @@ class Loaded(TypedDict):
     """What became of a month's file."""
 
     file: str
+    source: str
     trips_before: int
     trips_after: int
     rows_loaded: int
@@ -144,7 +145,7 @@ def taxi_etl(
     source: str | None = None,
     folder: Path = Path("taxi-data"),
     database_url: SecretStr | None = None,
-    chunk_rows: int = 100_000,
+    chunk_rows: int = 25_000,
 ) -> list[Loaded]:
     """Load months of taxi trips, and publish trips and revenue by day and borough.
 
@@ -189,6 +190,7 @@ def load_month(
     rows = load(cleaned["parquet"], database_url, chunk_rows)
     return {
         "file": name,
+        "source": source,
         "trips_before": cleaned["before"],
         "trips_after": cleaned["after"],
         "rows_loaded": rows,
@@ -204,9 +206,10 @@ def choose_source(wanted: str | None) -> str:
     if wanted is not None:
         if wanted != MADE_UP and urlsplit(wanted).scheme not in {"http", "https"}:
             raise ValueError(f"A source is the URL of a web server, or `{MADE_UP}`, not: `{wanted}`")
+        print(f"Trips come from {wanted}")
         return wanted
     if can_be_reached(address_of("taxi_zone_lookup.csv", PUBLIC)):
-        print(f"Trips come from the public files: {PUBLIC}")
+        print(f"Trips come from the public files at {PUBLIC}")
         return PUBLIC
     print("The public files cannot be reached, so the trips are made up: files like those, served by this machine")
     return MADE_UP
