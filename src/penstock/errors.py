@@ -4,6 +4,7 @@ PenstockError
 ├── UsageError                    the call itself is wrong
 │   ├── ParameterError            arguments do not fit the signature or its type hints
 │   ├── UnknownOption             a decorator or command got an option that does not exist
+│   ├── TooDeep                   runs call runs without an end in sight
 │   ├── MissingContext            something that needs a run around it was called outside of any
 │   └── FlowFileError             a flow's file or entrypoint cannot be loaded
 ├── NotFound                      no run, flow, task or artifact of that name or id
@@ -67,6 +68,10 @@ class UnknownOption(UsageError, TypeError):
 
 class MissingContext(UsageError, RuntimeError):
     """What was called makes sense inside of a run only, and there is none here."""
+
+
+class TooDeep(UsageError, RecursionError):
+    """Runs call runs, one within the other, as deep as Python's recursion limit allows."""
 
 
 class FlowFileError(UsageError):

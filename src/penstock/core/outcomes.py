@@ -98,7 +98,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"SystemExit: sys.exit({error.code!r}) was called"
     try:
-        text = str(error)
+        text = error.message if isinstance(error, errors.PenstockError) else str(error)
     except Exception as broken:  # noqa: BLE001  the user's __str__
         text = f"(its text raises {type(broken).__name__})"
     if len(text) > MOST_TEXT:

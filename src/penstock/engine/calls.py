@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sized
 from itertools import repeat
@@ -24,6 +25,9 @@ from penstock.engine.task_runners import Crew, TaskRunner, ThreadPoolTaskRunner
 _DEFAULT_RUNNER = ThreadPoolTaskRunner()
 _NOBODY: tuple[Any, ...] = ()
 
+FRAMES_PER_RUN = 12
+"""About how many frames of Python's stack a run within a run takes, with room for the user's own."""
+
 added_tags: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("penstock_tags", default=frozenset())
 """Tags that `tags(…)` gives to the runs begun within it."""
 
@@ -38,6 +42,9 @@ class Prepared:
         self.inputs = inputs
         self.wait_for = [future for each in wait_for for future in futures_in(_plain(each))]
         self.life = life
+        for each in wait_for if self.wait_for else ():
+            if isinstance(each, allow_failure):
+                inputs.tolerated.update(id(future) for future in futures_in(each))
         for future in self.wait_for:
             if isinstance(future, Future):
                 run.upstream.append(future.id)
@@ -50,6 +57,9 @@ class Prepared:
     def begin(self) -> Life:
         """Its life, once what it awaits is done."""
         run = self.run
+        for future in self.awaited:
+            if isinstance(future, MappedFutures):  # only now is it known how many there are
+                run.upstream.extend(each.id for each in future)
         failed = self._failed()
         if failed is not None:
             return _not_ready(run, failed)
@@ -81,6 +91,11 @@ def prepare(
     life: Callable[[TaskRun], Life] = task_run.life,
 ) -> Prepared:
     """The task run of a call, with its place among the runs of its caller."""
+    if parent.depth > sys.getrecursionlimit() // FRAMES_PER_RUN:
+        raise errors.TooDeep(
+            f"Runs call runs {parent.depth} levels deep, which is as far as Python's recursion limit goes",
+            hint=f"does `{spec.name}` call itself without an end? Else use a loop, or sys.setrecursionlimit()",
+        )
     if _has_async_futures(arguments):
         arguments = {name: _plain(value) for name, value in arguments.items()}
     inputs = examine(arguments, parent.attempt.values)

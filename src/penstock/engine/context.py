@@ -18,7 +18,7 @@ class RunContext:
     ``flow`` is the flow run that it belongs to: itself, for a flow run.
     """
 
-    __slots__ = ("attempt", "flow", "id", "key", "log_prints", "name", "seen", "source_id", "tags")
+    __slots__ = ("attempt", "depth", "flow", "id", "key", "log_prints", "name", "seen", "source_id", "tags")
 
     id: str
     name: str
@@ -26,6 +26,8 @@ class RunContext:
     flow: Any
     tags: frozenset[str]
     log_prints: bool
+    depth: int
+    """How many runs this one was called within."""
 
     def __init__(self, run_id: str, source_id: str | None) -> None:
         self.id = run_id

@@ -104,6 +104,7 @@ class FlowRun(RunContext):
         self.spec = spec
         self.attempt = attempt
         self.flow = self
+        self.depth = 0 if parent is None else parent.depth + 1
         self.name = name
         self.arguments = arguments
         self.parameters = arguments

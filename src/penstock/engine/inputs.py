@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from penstock.engine.futures import Future, MappedFutures
+from penstock.engine.futures import AsyncFuture, Future, MappedFutures
 
 MAX_PICKLE = 16 << 20
 """Objects whose pickle is longer are not hashed."""
 
 PLAIN = frozenset({int, str, float, bool, type(None), bytes})
-UNHASHABLE = b""
+UNHASHABLE = b"?"
 
 
 class Annotated:
@@ -138,6 +138,8 @@ class Examiner:
 
     def _encode(self, value: Any) -> Any:
         found = self._found
+        if isinstance(value, AsyncFuture):
+            value = value.sync
         if isinstance(value, Future):
             found.futures.append(value)
             found.upstream.append(value.id)
@@ -206,14 +208,20 @@ def _content(value: Any) -> Any:
 
 def _is_simple_object(kind: type) -> bool:
     """Whether an instance is nothing but its attributes, as far as pickle is concerned."""
+    built_in = next(base for base in kind.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
     return (
-        kind.__reduce_ex__ is object.__reduce_ex__
+        built_in is object  # a function, or a class that extends a built-in one, is more than its attributes
+        and kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__reduce__ is object.__reduce__
         and getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None)
         and not hasattr(kind, "__slots__")
         and hasattr(kind, "__dict__")
         and not issubclass(kind, type)
     )
+
+
+_MADE_BY_CLASS = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE of CPython."""
 
 
 class _LimitedBuffer(io.BytesIO):
@@ -239,6 +247,8 @@ def resolve(value: Any, settle: Callable[[Any], Any]) -> Any:
         return value
     if isinstance(value, Future | MappedFutures):
         return settle(value)
+    if isinstance(value, AsyncFuture):
+        return settle(value.sync)
     if isinstance(value, Annotated):
         return value.value if isinstance(value, quote) else resolve(value.value, settle)
     if isinstance(value, list | tuple | set):
@@ -269,6 +279,8 @@ def _resolve_fields(value: Any, settle: Callable[[Any], Any]) -> Any:
 
 def _walk(value: Any, visited: set[int]) -> Iterator[Any]:
     """The value and all that lies in it, each container once."""
+    if isinstance(value, AsyncFuture):
+        value = value.sync
     yield value
     if type(value) in PLAIN or isinstance(value, quote | Future | MappedFutures) or id(value) in visited:
         return

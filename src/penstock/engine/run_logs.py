@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,11 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
 
 
 def say_about_exception(context: RunContext, error: BaseException) -> None:
-    """Record the traceback of the user's code, without the engine's own frames."""
+    """Record the traceback of the user's code, without the engine's own frames; once for each exception."""
+    if getattr(error, "__penstock_told__", None) == context.attempt.run_id:
+        return
+    with contextlib.suppress(AttributeError, TypeError):
+        error.__penstock_told__ = context.attempt.run_id  # type: ignore[attr-defined]
     import traceback  # noqa: PLC0415  only when something failed
 
     trace = traceback.TracebackException.from_exception(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from penstock import errors
@@ -45,6 +46,7 @@ class TaskRun(RunContext):
         self.parent = parent
         self.attempt = parent.attempt
         self.flow = parent.flow
+        self.depth = parent.depth + 1
         self.arguments = arguments
         self.address = address
         self.upstream = upstream
@@ -81,14 +83,28 @@ def life(run: TaskRun) -> Life:
     spec = run.spec
     if spec.hooks.running:
         yield from hooks.call(spec.hooks.running, spec.owner, run, states.Running())
-    if not spec.caches:
-        state = yield from _attempt(run)
-        end(run, state)
-    else:
-        state = yield from _through_cache(run)
+    try:
+        if not spec.caches:
+            state = yield from _attempt(run)
+            end(run, state)
+        else:
+            state = yield from _through_cache(run)
+    except errors.JournalError:
+        raise  # it could not be recorded
+    except GeneratorExit:  # nobody asks for the rest of what it generates
+        _close(run)
+        raise
+    except Exception as error:  # noqa: BLE001  functions in the task's options are the user's code as well
+        state = end(run, outcomes.of_exception(error, "Task"))
     if spec.hooks is not _NONE:
         yield from hooks.call(hooks.for_state(spec.hooks, state), spec.owner, run, state)
     return state
+
+
+def _close(run: TaskRun) -> None:
+    """Record that a generator was closed before its end."""
+    with suppress(errors.JournalError):  # it may be closed long after the run has ended
+        end(run, states.Cancelled("It was closed before it had given all its items"))
 
 
 def begin(run: TaskRun, kind: str = "task") -> None:
@@ -353,7 +369,8 @@ def render_name(given: Any, arguments: dict[str, Any], owner: str) -> str:
             f"The run name of `{owner}` cannot be made ({type(error).__name__}: {error}): `{given}`",
             hint=f"known parameters: {', '.join(arguments)}",
         ) from None
-    return str(text)[:200]
+    text = str(text)[:200]
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _describe(arguments: dict[str, Any]) -> str:
