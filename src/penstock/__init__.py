@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from penstock.sdk.tags import tags
     from penstock.sdk.tasks import Task, task
 
-__version__ = "0.1.0"
+from penstock.version import __version__
 
 _WHERE = {
     "Flow": "sdk.flows",

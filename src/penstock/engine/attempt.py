@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock import __version__, clock, errors
+from penstock import clock, errors
 from penstock.core import records
 from penstock.core.ports import Past
 from penstock.core.records import ResultRecord
@@ -23,6 +23,7 @@ from penstock.journal import folder, reader
 from penstock.journal.ballast import Ballast
 from penstock.journal.writer import JournalWriter
 from penstock.settings import Settings
+from penstock.version import __version__
 
 REMEMBERED_BYTES = 64 << 20
 """Values of ended task runs are held in memory up to this size; older ones are read back when asked for."""

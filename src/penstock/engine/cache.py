@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -22,11 +22,9 @@ from penstock.core.records import ResultRecord
 from penstock.engine import run_logs
 from penstock.engine.effects import Sleep
 from penstock.engine.inputs import digest_of
-from penstock.engine.results import local_folder, write_durably
+from penstock.engine.runs import TaskRun
+from penstock.files.local import folder_of, write_whole
 from penstock.journal import folder
-
-if TYPE_CHECKING:
-    from penstock.engine.task_run import TaskRun
 
 FIRST_WAIT_SECONDS = 0.005
 LONGEST_WAIT_SECONDS = 0.5
@@ -90,7 +88,7 @@ def question(run: TaskRun) -> Question | None:
             f"Task `{spec.name}` gave a cache key of more than {caching.MAX_KEY_LENGTH} characters: `{key[:80]}…`",
             hint="a digest of it will do",
         )
-    root = run.attempt.settings.cache if spec.result_storage is None else local_folder(spec.result_storage) / "cache"
+    root = run.attempt.settings.cache if spec.result_storage is None else folder_of(spec.result_storage) / "cache"
     digest = blake2b(key.encode(), digest_size=16).hexdigest()
     return Question(key, components, root / digest[:2] / digest)
 
@@ -217,8 +215,7 @@ def put(run: TaskRun, asked: Question, result: ResultRecord) -> None:
     expiration = run.spec.cache_expiration
     expires_at = 0 if expiration is None else now + int(expiration.total_seconds() * 1_000_000)
     entry = CacheEntry(asked.key, run.id, run.flow.id, now, expires_at, result, asked.components)
-    asked.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_durably(asked.path, msgspec.msgpack.encode(entry))
+    write_whole(asked.path, msgspec.msgpack.encode(entry))
 
 
 _decode = msgspec.msgpack.Decoder(CacheEntry).decode

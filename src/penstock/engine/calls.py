@@ -16,10 +16,9 @@ from penstock.core.states import State
 from penstock.engine import async_driver, flow_run, sync_driver, task_run
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
-from penstock.engine.flow_run import FlowRun
 from penstock.engine.futures import AsyncFuture, Future, MappedFutures
 from penstock.engine.inputs import Inputs, allow_failure, examine, futures_in, quote, resolve, unmapped
-from penstock.engine.task_run import TaskRun
+from penstock.engine.runs import FlowRun, TaskRun
 from penstock.engine.task_runners import Crew, TaskRunner, ThreadPoolTaskRunner
 
 _DEFAULT_RUNNER = ThreadPoolTaskRunner()
@@ -209,7 +208,7 @@ def crew_of(flow: FlowRun) -> Crew:
                     runner = runner()
                 if not isinstance(runner, TaskRunner):
                     raise errors.UsageError(f"Not a task runner: `{runner!r}`")
-                crew = flow.crew = runner.crew(flow)
+                crew = flow.crew = runner.crew(flow.attempt.settings)
     return crew
 
 

@@ -3,135 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock import errors
 from penstock.core import names, outcomes, parameters, records, states
 from penstock.core.records import ResultRecord
-from penstock.core.specs import FlowSpec
 from penstock.core.states import State, StateType
 from penstock.engine import hooks, run_logs, task_run
-from penstock.engine.context import RunContext
 from penstock.engine.effects import Call, Life, Sleep, WaitFor
-from penstock.engine.futures import AsyncFuture, Future, MappedFutures, Waitable
+from penstock.engine.futures import AsyncFuture, Future, MappedFutures
 from penstock.engine.replay import History
+from penstock.engine.runs import FlowRun, Tally
 from penstock.journal import reader
-
-if TYPE_CHECKING:
-    from penstock.engine.attempt import Attempt
-    from penstock.engine.task_runners import Crew
-
-
-class Tally:
-    """What a flow run has started: how its task runs ended, and how many submitted ones have not yet."""
-
-    def __init__(self) -> None:
-        self.counts = outcomes.StateCounts()
-        self.began = 0
-        self._pending = 0
-        self._idle: Waitable | None = None
-
-    def expect(self, run: RunContext, number: int = 1) -> None:
-        """So many task runs have been submitted."""
-        with run.attempt.lock:
-            self._pending += number
-
-    def arrived(self, run: RunContext) -> None:
-        """One that was expected has ended."""
-        idle = None
-        with run.attempt.lock:
-            self._pending -= 1
-            if self._pending == 0:
-                idle, self._idle = self._idle, None
-        if idle is not None:
-            idle.finish()
-
-    def count(self, run: RunContext, state: State) -> None:
-        """A task run that the flow itself called has ended."""
-        with run.attempt.lock:
-            self.counts.add(state)
-
-    def idle(self, run: RunContext) -> Waitable:
-        """Done when no submitted task run is under way any more."""
-        with run.attempt.lock:
-            if self._idle is None:
-                self._idle = Waitable()
-                if self._pending == 0:
-                    idle, self._idle = self._idle, None
-                    idle.finish()
-                    return idle
-            return self._idle
-
-    @property
-    def pending(self) -> int:
-        return self._pending
-
-
-class FlowRun(RunContext):
-    """One flow run. User code sees it as ``runtime.flow_run``."""
-
-    __slots__ = (
-        "arguments",
-        "crew",
-        "flow_runner",
-        "given",
-        "parameters",
-        "parent",
-        "parent_task_run_id",
-        "replay",
-        "run_count",
-        "source",
-        "spec",
-        "started_at",
-        "state",
-        "tally",
-    )
-
-    def __init__(
-        self,
-        spec: FlowSpec,
-        attempt: Attempt,
-        run_id: str,
-        name: str,
-        arguments: dict[str, Any],
-        *,
-        parent: task_run.TaskRun | None = None,
-        source: str = "call",
-        source_id: str | None = None,
-        tags: frozenset[str] = frozenset(),
-    ) -> None:
-        super().__init__(run_id, source_id)
-        self.spec = spec
-        self.attempt = attempt
-        self.flow = self
-        self.depth = 0 if parent is None else parent.depth + 1
-        self.name = name
-        self.arguments = arguments
-        self.parameters = arguments
-        self.parent = parent
-        self.source = source
-        self.tags = tags
-        inherited = parent is not None and parent.log_prints
-        self.log_prints = inherited if spec.log_prints is None else spec.log_prints
-        self.replay = spec.replay or (parent.flow.replay if parent is not None else attempt.settings.replay)
-        self.tally = Tally()
-        self.crew: Crew | None = None
-        self.run_count = 1
-        self.started_at = 0
-        self.state: State | None = None
-
-    @property
-    def flow_name(self) -> str:
-        return self.spec.name
-
-    @property
-    def flow_version(self) -> str:
-        return self.spec.version
-
-    @property
-    def idempotency_key(self) -> str:
-        """The same in every attempt and every retry."""
-        return self.id
 
 
 def life(run: FlowRun, began: records.FlowRunBegan, refusal: errors.ParameterError | None = None) -> Life:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from penstock import errors
 from penstock.core.states import State, StateType, Unloaded
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # a default, so that plain Future is Future[Any]: typing has it from 3.13 on
-
-    from penstock.engine.task_runners import Crew
 
     R_co = TypeVar("R_co", covariant=True, default=Any)
 else:
@@ -35,6 +34,14 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class Crew(Protocol):
+    """The workers of a flow run, as far as waiting is concerned. `task_runners.Crew` is one."""
+
+    def replaced(self) -> AbstractContextManager[None]:
+        """Held by a worker while it waits."""
+        ...
 
 
 class Waitable:

@@ -17,8 +17,7 @@ from penstock.engine import run_logs, sync_driver
 from penstock.engine.attempt import Attempt, create_journal
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Call
-from penstock.engine.flow_run import FlowRun
-from penstock.engine.task_run import TaskRun
+from penstock.engine.runs import FlowRun, TaskRun
 from penstock.settings import Settings
 
 _SIZE = Struct("<Q")

@@ -14,18 +14,16 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock import errors
 from penstock.clock import SYSTEM, Clock
 from penstock.engine import limits, sync_driver
 from penstock.engine.effects import Call, Effect
 from penstock.engine.process_child import Reply, Surroundings, Work, receive, send
-from penstock.engine.task_run import TaskRun
+from penstock.engine.runs import TaskRun
 from penstock.engine.task_runners import Crew, TaskRunner, ThreadCrew, positive
-
-if TYPE_CHECKING:
-    from penstock.engine.flow_run import FlowRun
+from penstock.settings import Settings
 
 GRACE_SECONDS = 5.0
 """A child may take this much longer than its task's timeout, and to end when it is told to; then it is killed."""
@@ -44,7 +42,7 @@ class ProcessPoolTaskRunner(TaskRunner):
     def __init__(self, max_workers: int | None = None) -> None:
         self.max_workers = positive(max_workers)
 
-    def crew(self, run: FlowRun) -> Crew:  # noqa: ARG002  the same for every run
+    def crew(self, settings: Settings) -> Crew:  # noqa: ARG002  there is nothing to set
         return ProcessCrew(self.max_workers or os.cpu_count() or 1)
 
     def __repr__(self) -> str:

@@ -22,9 +22,9 @@ from penstock import errors
 from penstock.core.previews import preview
 from penstock.core.records import ResultRecord
 from penstock.core.states import Unloaded
+from penstock.files.local import folder_of, write_whole
 
 _NONE = ResultRecord("None", pickle.dumps(None, 5), None, 4)
-_CHUNK = 1 << 20
 
 
 class Serializer(Protocol):
@@ -177,7 +177,7 @@ class ResultStore:
             ) from error
 
     def _root_for(self, storage: Any) -> Path:
-        return self.root if storage is None else local_folder(storage)
+        return self.root if storage is None else folder_of(storage)
 
     def _read(self, location: str, options: Any) -> bytes:
         path = self._root_for(None if options is None else options.result_storage) / location
@@ -196,55 +196,8 @@ class ResultStore:
         if path.exists():
             os.utime(path)  # retention goes by age
             return location
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(path, data)
+        write_whole(path, data)
         return location
-
-
-def local_folder(storage: Any) -> Path:
-    """The folder that an option ``result_storage`` names. Raises `UnknownOption` for anything else."""
-    if isinstance(storage, str) and "://" in storage and not storage.startswith("file://"):
-        raise errors.UnknownOption(
-            f"Results can be kept in local folders only at present, not in: `{storage}`",
-            hint="give a path; mount shared storage to share results and cache between machines",
-        )
-    if isinstance(storage, str | os.PathLike):
-        return Path(str(storage).removeprefix("file://")).expanduser().absolute()
-    base = getattr(storage, "basepath", None)
-    if base is not None:
-        return Path(base).expanduser().absolute()
-    raise errors.UnknownOption(f"Not a folder in which results can be kept: `{storage!r}`")
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Put a file in place whole: written aside, synced, renamed, and its folder synced."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view[:_CHUNK]) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise errors.StorageFull(
-            f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`",
-            hint="free some space, then continue with `penstock flow-run resume`",
-        ) from error
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class StoredResult(Unloaded):

@@ -4,72 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock import errors
-from penstock.core import addresses, outcomes, records, states
+from penstock.core import outcomes, records, states
 from penstock.core.previews import preview
 from penstock.core.records import ResultRecord
-from penstock.core.specs import TaskSpec
 from penstock.core.states import State, StateType
 from penstock.engine import cache, hooks, run_logs
 from penstock.engine.attempt import JournaledResult
-from penstock.engine.context import RunContext
 from penstock.engine.effects import Call, Life, Sleep
 from penstock.engine.results import footprint
-
-if TYPE_CHECKING:
-    from penstock.engine.futures import Future
+from penstock.engine.runs import TaskRun
 
 MAX_CRASHES = 3
 """How often a task is tried again whose worker process died."""
 _MAX_UPSTREAM = 1000
 """More edges than anyone can look at; a record names this many."""
-
-
-class TaskRun(RunContext):
-    """One task run: what is to be called, and with what. User code sees it as ``runtime.task_run``."""
-
-    __slots__ = ("address", "arguments", "future", "inputs", "parent", "run_count", "spec", "state", "upstream")
-
-    def __init__(
-        self,
-        spec: TaskSpec,
-        parent: RunContext,
-        arguments: dict[str, Any],
-        address: bytes,
-        upstream: list[str],
-        tags: frozenset[str],
-    ) -> None:
-        super().__init__(addresses.task_run_id(parent.key, address), parent.source_run_id(address))
-        self.spec = spec
-        self.parent = parent
-        self.attempt = parent.attempt
-        self.flow = parent.flow
-        self.depth = parent.depth + 1
-        self.arguments = arguments
-        self.address = address
-        self.upstream = upstream
-        self.tags = tags
-        self.log_prints = parent.log_prints if spec.log_prints is None else spec.log_prints
-        self.name = ""
-        self.inputs = ""
-        self.run_count = 1
-        self.state: State | None = None
-        self.future: Future | None = None
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return self.arguments
-
-    @property
-    def task_name(self) -> str:
-        return self.spec.name
-
-    @property
-    def idempotency_key(self) -> str:
-        """The same in every attempt and every retry: hand it to systems that act once for each key."""
-        return f"{self.flow.id}/{self.id}"
 
 
 def life(run: TaskRun) -> Life:

@@ -11,16 +11,14 @@ import contextvars
 import threading
 from collections.abc import Callable, Generator
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from penstock import errors
 from penstock.clock import SYSTEM, Clock, cpu_seconds
 from penstock.engine import limits, sync_driver
 from penstock.engine.effects import Effect
 from penstock.engine.futures import Waitable, crew_of_thread
-
-if TYPE_CHECKING:
-    from penstock.engine.flow_run import FlowRun
+from penstock.settings import Settings
 
 LOOK_SECONDS = 0.002
 """How often it is looked at whether more workers would be of use, while jobs wait."""
@@ -313,7 +311,7 @@ class LoopThread:
 class TaskRunner:
     """Says where submitted task runs of a flow execute: ``@flow(task_runner=…)``."""
 
-    def crew(self, run: FlowRun) -> Crew:
+    def crew(self, settings: Settings) -> Crew:
         """Workers for one flow run."""
         raise NotImplementedError
 
@@ -327,8 +325,8 @@ class ThreadPoolTaskRunner(TaskRunner):
     def __init__(self, max_workers: int | None = None) -> None:
         self.max_workers = positive(max_workers)
 
-    def crew(self, run: FlowRun) -> Crew:
-        return ThreadCrew(self.max_workers or run.attempt.settings.task_runner_max_workers)
+    def crew(self, settings: Settings) -> Crew:
+        return ThreadCrew(self.max_workers or settings.task_runner_max_workers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
@@ -343,7 +341,7 @@ class ThreadPoolTaskRunner(TaskRunner):
 class SequentialTaskRunner(TaskRunner):
     """One after the other: ``submit`` returns when the task run has ended."""
 
-    def crew(self, run: FlowRun) -> Crew:  # noqa: ARG002  the same for every run
+    def crew(self, settings: Settings) -> Crew:  # noqa: ARG002  there is nothing to set
         return SequentialCrew()
 
     def __eq__(self, other: object) -> bool:

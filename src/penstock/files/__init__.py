@@ -1,1 +1,1 @@
-
+"""Bytes in folders: put in place whole, and found again by what they are."""

@@ -13,7 +13,7 @@ from penstock import errors
 from penstock.core.states import State
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
-from penstock.engine.flow_run import FlowRun
+from penstock.engine.runs import FlowRun
 
 INTERVAL_SECONDS = 0.2
 TIDY_SECONDS = 2.0

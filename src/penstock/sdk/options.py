@@ -14,7 +14,8 @@ from penstock.core.parameters import Signature
 from penstock.core.retries import RetryPolicy
 from penstock.core.specs import FlowOptions, FlowSpec, Hooks, Kind, TaskOptions, TaskSpec
 from penstock.engine.inputs import digest_of
-from penstock.engine.results import local_folder, serializer_of
+from penstock.engine.results import serializer_of
+from penstock.files.local import folder_of
 
 _COROUTINE = 0x80 | 0x100  # inspect.CO_COROUTINE, CO_ITERABLE_COROUTINE
 _GENERATOR = 0x20
@@ -219,7 +220,7 @@ def _check_results(options: Any) -> None:
     if options.get("result_serializer") is not None:
         serializer_of(options["result_serializer"])
     if options.get("result_storage") is not None:
-        local_folder(options["result_storage"])
+        folder_of(options["result_storage"])
 
 
 def _name_of(fn: Callable[..., Any]) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.engine.context import RunContext, current
-from penstock.engine.flow_run import FlowRun
-from penstock.engine.task_run import TaskRun
+from penstock.engine.runs import FlowRun, TaskRun
 from penstock.sdk import visualize
 
 

@@ -17,8 +17,8 @@ from penstock.engine import async_driver, attempt, calls, flow_run, results, run
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
-from penstock.engine.flow_run import FlowRun
 from penstock.engine.replay import History
+from penstock.engine.runs import FlowRun
 from penstock.sdk import console, options
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from penstock.engine.context import current
-from penstock.engine.flow_run import FlowRun
-from penstock.engine.task_run import TaskRun
+from penstock.engine.runs import FlowRun, TaskRun
 
 T = TypeVar("T")
 

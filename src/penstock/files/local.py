@@ -1,0 +1,61 @@
+"""Files of this machine, written so that they are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from penstock import errors
+
+_CHUNK = 1 << 20
+
+
+def folder_of(storage: Any) -> Path:
+    """The folder that an option such as ``result_storage`` names. Raises `UnknownOption` for anything else."""
+    if isinstance(storage, str) and "://" in storage and not storage.startswith("file://"):
+        raise errors.UnknownOption(
+            f"Results can be kept in local folders only at present, not in: `{storage}`",
+            hint="give a path; mount shared storage to share results and cache between machines",
+        )
+    if isinstance(storage, str | os.PathLike):
+        return Path(str(storage).removeprefix("file://")).expanduser().absolute()
+    base = getattr(storage, "basepath", None)
+    if base is not None:
+        return Path(base).expanduser().absolute()
+    raise errors.UnknownOption(f"Not a folder in which results can be kept: `{storage!r}`")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in place whole: written aside, synced, renamed, and its folder synced.
+
+    Raises `StorageFull` when it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise errors.StorageFull(
+            f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`",
+            hint="free some space, then continue with `penstock flow-run resume`",
+        ) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
