@@ -57,18 +57,17 @@ def postgres() -> Iterator[Cluster]:
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
     who: dict[str, Any] = _not_root(folder)
-    pg_ctl = [programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-s"]
+    guard = _guard(programs / "pg_ctl", folder, who)
     try:
         _initialise(programs / "initdb", folder, who)
         port = _free_port()
         options = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, "port": port}.items())
-        subprocess.run([*pg_ctl, "-o", f"{options} -k {folder}", "start"], check=True, cwd=folder, **who)
-        try:
-            yield Cluster(port)
-        finally:
-            subprocess.run([*pg_ctl, "-m", "immediate", "stop"], check=True, cwd=folder, **who)
+        line = [programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-s"]
+        subprocess.run([*line, "-o", f"{options} -k {folder}", "start"], check=True, cwd=folder, **who)
+        yield Cluster(port)
     finally:
-        shutil.rmtree(folder)
+        guard.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -101,6 +100,20 @@ def _not_root(folder: Path) -> dict[str, Any]:
         os.chown(folder, user.pw_uid, user.pw_gid)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     pytest.skip("root may not run Postgres, and there is no user who could")
+
+
+def _guard(pg_ctl: Path, folder: Path, who: dict[str, Any]) -> subprocess.Popen[Any]:
+    """A process that stops and removes the cluster when its stdin is closed, so at the latest when this one dies."""
+    script = 'read _; "$1" -D "$2/data" -m immediate -w -s stop; rm -rf "$2"'
+    return subprocess.Popen(
+        ["sh", "-c", script, "guard", pg_ctl, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,  # an interrupt from the keyboard is not for it
+        **who,
+    )
 
 
 def _initialise(initdb: Path, folder: Path, who: dict[str, Any]) -> None:
