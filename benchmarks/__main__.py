@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.harness import BENCHMARKS, Bench, Budget, Row
-from benchmarks.machine import describe, disk_folder
+from benchmarks.machine import describe, disk_folder, is_busy
 from benchmarks.table import render
 
 _MODULES = {
@@ -47,6 +47,8 @@ def main() -> int:
     names: list[str] = given.only or list(_MODULES)
     machine = describe(given.folder or disk_folder())
     print(machine, flush=True)
+    if is_busy():
+        print("The machine is busy: of what follows, only the ratios count.", flush=True)
     rows: dict[str, list[Row]] = {}
     failed = 0
     for name in names:
@@ -84,6 +86,7 @@ def _measure(name: str, given: argparse.Namespace) -> Iterator[Row]:
             "PENSTOCK_PROGRESS": "off",
             "PENSTOCK_LOGGING_TO_TERMINAL": "false",
             # What is installed is compiled; so is this tree, in the warm-up.
+            "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPYCACHEPREFIX": f"{folder}/pycache",
         }
         done = subprocess.run(

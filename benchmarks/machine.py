@@ -13,12 +13,20 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 def describe(folder: Path) -> str:
     """What a figure depends on, besides the code."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     return (
         f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{cpus} CPUs, load {load}, {file_system(folder) or 'unknown file system'}, {datetime.now(UTC):%Y-%m-%d}"
+        f"{_cpus()} CPUs, load {load}, {file_system(folder) or 'unknown file system'}, {datetime.now(UTC):%Y-%m-%d}"
     )
+
+
+def is_busy() -> bool:
+    """Whether others use so much of the machine that times measured now say little."""
+    return os.getloadavg()[0] > _cpus() / 2
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def disk_folder() -> Path:
