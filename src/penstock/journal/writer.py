@@ -73,6 +73,7 @@ class JournalWriter:
         if self._lost is not None or self._pid != os.getpid():
             self._refuse_if_unusable()
         with self._lock:
+            self._refuse_if_closed()
             self._pending.append(frames.frame(records.encode(record)))
         self._wake_syncer()
 
@@ -131,17 +132,17 @@ class JournalWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        self._lock = threading.Lock()  # a thread of the parent's may have held it
+        self._closing = True
 
     def _write(self, data: bytes) -> int:
         if self._lost is not None or self._pid != os.getpid():
             self._refuse_if_unusable()
         with self._lock:
-            if self._descriptor < 0:
-                raise errors.JournalError(f"The run has ended, so nothing more is recorded in `{self.path}`")
+            self._refuse_if_closed()
             offset = self.size
             if self._pending:
                 before = b"".join(self._pending)
-                self._pending.clear()
                 offset += len(before)
                 data = before + data
             if not data:
@@ -152,6 +153,7 @@ class JournalWriter:
                 written = self._recover(error, data)
             if written != len(data):
                 self._recover_partial(data, written)
+            self._pending.clear()
             self.size += len(data)
         if self._sync_always:
             self._sync_now()
@@ -197,6 +199,10 @@ class JournalWriter:
     def _lose(self, error: OSError) -> None:
         self._lost = error
         self._refuse_if_unusable()
+
+    def _refuse_if_closed(self) -> None:
+        if self._descriptor < 0:
+            raise errors.JournalError(f"The run has ended, so nothing more is recorded in `{self.path}`")
 
     def _refuse_if_unusable(self) -> None:
         if self._pid != os.getpid():
