@@ -330,7 +330,8 @@ class Feeder:
 
     def _start_next(self) -> None:
         try:
-            row = None if self._crew.stopped else next(self._rows, None)
+            # The iterator is the caller's code, whichever thread asks it.
+            row = None if self._crew.stopped else self._context.run(next, self._rows, None)
             future = None if row is None else self._context.copy().run(self._submit, *row)
         except BaseException as error:  # noqa: BLE001  the user's iterator, or arguments that do not fit
             self._end(error)
