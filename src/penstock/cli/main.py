@@ -132,9 +132,9 @@ def _fail(terminal: Terminal, error: Exception, *, debug: bool) -> int:
         terminal.err.write("".join(traceback.format_exception(error)))
     if isinstance(error, errors.PenstockError):
         if isinstance(error, errors.FlowFileError) and error.__cause__ is not None and not debug:
-            from penstock.cli import user_traceback  # noqa: PLC0415  only to show it
+            from penstock.engine import tracebacks  # noqa: PLC0415  only to show it
 
-            terminal.err.write(user_traceback.text(error.__cause__) + "\n")
+            terminal.err.write(tracebacks.of_user(error.__cause__) + "\n")
         terminal.complain(error)
         return error.exit_code
     if isinstance(error, PermissionError) and error.filename:

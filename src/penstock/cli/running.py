@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock import errors
-from penstock.cli import user_traceback
 from penstock.cli.exit_codes import FAILURE, OK
 from penstock.cli.session import Session
 from penstock.core.states import State
+from penstock.engine import tracebacks
 from penstock.sdk import runs
 
 
@@ -49,7 +49,7 @@ def _report(session: Session, state: State) -> int:
     if not terminal.quiet and chosen.progress != "off" and chosen.logging_to_terminal:
         return code
     if isinstance(error, BaseException) and not isinstance(error, errors.PenstockError):
-        terminal.err.write(user_traceback.text(error) + "\n")
+        terminal.err.write(tracebacks.of_user(error) + "\n")
     hint = getattr(error, "hint", None)
     why = f": {state.message}" if state.message else ""
     terminal.complain(errors.RunError(f"The flow run is {state.name}{why}", hint=hint))

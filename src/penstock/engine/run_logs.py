@@ -43,33 +43,10 @@ def say_about_exception(context: RunContext, error: BaseException) -> None:
     if getattr(error, "__penstock_told__", None) == context.attempt.run_id:
         return
     with contextlib.suppress(AttributeError, TypeError):
-        error.__penstock_told__ = context.attempt.run_id  # type: ignore[attr-defined]
-    import traceback  # noqa: PLC0415  only when something failed
+        error.__penstock_told__ = context.attempt.run_id  # type: ignore[attr-defined]  a mark of our own
+    from penstock.engine import tracebacks  # noqa: PLC0415  only when something failed
 
-    trace = traceback.TracebackException.from_exception(error)
-    _drop_own_frames(trace, set())
-    text = "".join(trace.format() if trace.stack else trace.format_exception_only()).rstrip()
-    say(context, ERROR, logger_of(context), f"Encountered an exception:\n{text}")
-
-
-def _drop_own_frames(trace: Any, seen: set[int]) -> None:
-    import traceback  # noqa: PLC0415  as above
-
-    if trace is None or id(trace) in seen:
-        return
-    seen.add(id(trace))
-    kept = [frame for frame in trace.stack if not is_own_file(frame.filename)]
-    trace.stack = traceback.StackSummary.from_list(kept)
-    _drop_own_frames(trace.__cause__, seen)
-    _drop_own_frames(trace.__context__, seen)
-
-
-_OWN = __file__.rpartition("engine")[0]
-
-
-def is_own_file(name: str) -> bool:
-    """Whether a source file is Penstock's machinery, of which a traceback need not tell."""
-    return name.startswith(_OWN) and "/examples/" not in name
+    say(context, ERROR, logger_of(context), f"Encountered an exception:\n{tracebacks.of_user(error)}")
 
 
 _print: Callable[..., None] = builtins.print

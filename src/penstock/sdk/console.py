@@ -71,7 +71,7 @@ class PlainDisplay(Display):
         level = 20 if state.is_completed() else 40
         now = run.attempt.clock.now()
         self._say(now, level, f"Flow run {run.name!r} - {state.name} in {took}{_told(run)}{_why(state)}")
-        if not state.is_completed() and run.spec.entrypoint:
+        if not state.is_completed() and run.spec.entrypoint and not isinstance(state.data, errors.ParameterError):
             self._say(now, 20, f"Go on with it by: penstock flow-run resume {run.name}")
 
     def _log(self, context: RunContext, at: int, level: int, message: str) -> None:
