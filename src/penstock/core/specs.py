@@ -52,11 +52,16 @@ class FlowOptions(TypedDict, total=False):
     """The run's name; ``{parameter}`` is replaced by the parameter's value."""
     replay: str | None
     """On resume, when code and journal disagree: ``recompute``, ``strict`` or ``off``."""
-    on_completion: Iterable[Hook]
-    on_failure: Iterable[Hook]
-    on_cancellation: Iterable[Hook]
-    on_crashed: Iterable[Hook]
-    on_running: Iterable[Hook]
+    on_completion: Hook | Iterable[Hook]
+    """Called with the flow, the run and the state when a run has completed."""
+    on_failure: Hook | Iterable[Hook]
+    """Called likewise when a run has failed."""
+    on_cancellation: Hook | Iterable[Hook]
+    """Called likewise when a run was cancelled."""
+    on_crashed: Hook | Iterable[Hook]
+    """Called likewise when a run was interrupted."""
+    on_running: Hook | Iterable[Hook]
+    """Called likewise before a run's first try."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -67,6 +72,7 @@ class TaskOptions(TypedDict, total=False):
     description: str
     """Default: the function's docstring."""
     tags: Iterable[str]
+    """Words that say what its runs are about."""
     version: str | None
     """Part of what replay matches by: a new version does not use results of the old one."""
     cache_policy: CachePolicy | None
@@ -78,25 +84,35 @@ class TaskOptions(TypedDict, total=False):
     refresh_cache: bool | None
     """Compute anew, and put the result into the cache."""
     retries: int
+    """How often a failed run is tried again."""
     retry_delay_seconds: Any
     """Seconds before a retry: a number, a list, or `exponential_backoff`."""
     retry_jitter_factor: float | None
-    """Lengthens each delay by a random part of up to this factor."""
+    """Spreads each delay at random: with 0.3, from 70 % to 130 % of it; never below nothing."""
     retry_condition_fn: Callable[..., Any] | None
     """``retry_condition_fn(task, task_run, state)``: False means that a retry is no use."""
     timeout_seconds: float | None
+    """A try that takes longer fails as TimedOut."""
     persist_result: bool | None
+    """Whether the result is kept (default: the setting, True); without it, a resume runs the task again."""
     result_storage: Any
+    """The folder in which results and cache entries are kept; default: in the home."""
     result_serializer: Any
+    """``pickle``, ``json``, ``compressed/pickle``, ``compressed/json``, or an object with dumps and loads."""
     log_prints: bool | None
+    """Whether ``print`` becomes log lines; default: the caller's choice."""
     task_run_name: str | Callable[[], str] | None
+    """The run's name; ``{parameter}`` is replaced by the argument's value. Default: the task's name and a number."""
     viz_return_value: Any
     """What the task stands for in `Flow.visualize`, where it is not run."""
     on_interrupt: Literal["retry", "fail"]
     """What a resume does with a run that was interrupted: run it again (at least once), or not (at most once)."""
-    on_completion: Iterable[Hook]
-    on_failure: Iterable[Hook]
-    on_running: Iterable[Hook]
+    on_completion: Hook | Iterable[Hook]
+    """Called with the task, the run and the state when a run has completed."""
+    on_failure: Hook | Iterable[Hook]
+    """Called likewise when a run has failed."""
+    on_running: Hook | Iterable[Hook]
+    """Called likewise before a run's first try."""
 
 
 class Hooks(msgspec.Struct, frozen=True):
