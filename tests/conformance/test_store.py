@@ -231,7 +231,7 @@ def test_task_runs_are_listed_in_the_order_in_which_they_came(store: Store):
         not_completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.FAILED, StateType.RUNNING))
         completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.COMPLETED,))
         assert [row.id for row in tx.task_runs.unfinished(["run-0001", "x"])] == ["task-0003"]
-        assert tx.task_runs.row("task-0002").view().upstream == ("a", "b")
+        assert tx.task_runs.rows(["task-0002"])[0].view().upstream == ("a", "b")
         assert tx.task_runs.row("nobody") is None
         assert tx.task_runs.ids_that_begin_with("task-000", limit=2) == ["task-0001", "task-0002"]
     assert [each.row.name for each in first + rest] == ["again", "load-1", "load-3"]
@@ -267,7 +267,8 @@ def test_logs_can_be_paged_followed_filtered_and_read_from_the_end(store: Store)
 
     def lines(*runs: str, **options: Any) -> list[int]:
         with store.reading() as tx:
-            return [entry.at for entry in tx.logs.page(runs, **{"limit": 99, **options})]
+            options.setdefault("limit", 99)
+            return [entry.at for entry in tx.logs.page(runs, **options)]
 
     with store.reading() as tx:
         third = tx.logs.page(["run-0", "run-1"], limit=3)[-1]

@@ -83,7 +83,7 @@ def test_a_run_whose_process_died_is_crashed_with_all_that_it_had_under_way(
     assert catch_up(settings, store, time).lost == ()
     with store.reading() as tx:
         root = overview.flow_run(tx, run.id)
-        child = tx.flow_runs.row("child")
+        (child,) = tx.flow_runs.rows(["child"])
         load = overview.task_run(tx, run.task_id("load"))
         done = overview.task_run(tx, run.task_id("done"))
     assert (root.state_type, root.state_name) == (StateType.CRASHED, "Crashed")
@@ -231,12 +231,13 @@ def test_a_damaged_journal_is_told_and_others_are_folded(
     assert len(catch_up(settings, store, time).problems) == 1
 
 
+@pytest.mark.parametrize("content", [b"a photograph of a cat", b"a cat"])
 def test_a_file_that_is_no_journal_is_told_and_left_alone(
-    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, content: bytes
 ):
     path = settings.journals / run.id / "1.main.journal"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"a photograph of a cat")
+    path.write_bytes(content)
 
     (problem,) = catch_up(settings, store, time).problems
 
@@ -297,14 +298,30 @@ def test_a_torn_tail_is_waited_for_and_then_ignored(
     assert (second.problems, second.lost, second.removed) == ((), (run.id,), 1)
 
 
-def test_a_journal_in_which_nothing_began_is_deleted_once_its_process_is_gone(
+def test_a_journal_in_which_nothing_began_is_deleted_when_its_process_is_long_gone(
     settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun
 ):
-    run.journal()
+    path = run.journal().path
+    os.utime(path, (1, 1))
     assert catch_up(settings, store, time).removed == 0
     run.die()
+    os.utime(path, (time.now() // 1_000_000 - 60,) * 2)
+    assert catch_up(settings, store, time).removed == 0
+    os.utime(path, (1, 1))
 
     assert catch_up(settings, store, time).removed == 1
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_a_journal_whose_first_line_was_torn_is_deleted(
+    settings: Settings, store: SqliteStore, time: SteppingClock, run: WrittenRun, size: int
+):
+    path = settings.journals / run.id / "1.main.journal"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(frames.MAGIC[:size])
+    os.utime(path, (1, 1))
+
+    assert catch_up(settings, store, time) == CaughtUp(removed=1)
 
 
 def test_a_folder_of_a_run_that_is_only_just_beginning_is_left_alone(
@@ -315,6 +332,9 @@ def test_a_folder_of_a_run_that_is_only_just_beginning_is_left_alone(
 
     assert catch_up(settings, store, time) == CaughtUp()
     assert path.exists()
+    os.utime(path, (1, 1))
+    assert catch_up(settings, store, time) == CaughtUp(removed=1)
+    assert not path.exists()
 
 
 def test_journals_stay_when_a_record_came_after_the_fold(
@@ -373,12 +393,12 @@ def test_a_full_disk_ends_the_catch_up_and_is_told(settings: Settings, time: Ste
         complete(tasks=50)
     settings.home.mkdir(exist_ok=True)
     with SqliteStore.open(settings.store, write=True) as store:
-        store._writer.execute("PRAGMA max_page_count = 60")
+        store._usable_writer().execute("PRAGMA max_page_count = 60")
 
         with pytest.raises(errors.StorageFull, match="disk is full"):
             catch_up(settings, store, time)
 
-        store._writer.execute("PRAGMA max_page_count = 1000000")
+        store._usable_writer().execute("PRAGMA max_page_count = 1000000")
         assert catch_up(settings, store, time).removed == 20
 
 

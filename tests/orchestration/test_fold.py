@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
@@ -166,7 +166,7 @@ def whole(said: list[dict[str, list[bytes]]]) -> list[tuple[JournalKey, bytes, i
     ]
 
 
-def cut(draw: st.DrawFn, said: list[dict[str, list[bytes]]], *, shuffled: bool = False) -> list[Any]:
+def cut(data: st.DataObject, said: list[dict[str, list[bytes]]], *, shuffled: bool = False) -> list[Any]:
     """The same journals in pieces; ``shuffled`` among the writers of an attempt, each in its own order."""
     pieces: list[tuple[JournalKey, bytes, int]] = []
     for attempt, writers in enumerate(said, start=1):
@@ -175,31 +175,34 @@ def cut(draw: st.DrawFn, said: list[dict[str, list[bytes]]], *, shuffled: bool =
             queue: list[tuple[JournalKey, bytes, int]] = []
             start, rest = START, list(of)
             while rest:
-                size = draw(st.integers(1, len(rest)))
-                data = b"".join(rest[:size])
-                queue.append((JournalKey(ROOT, attempt, writer), data, start))
-                start, rest = start + len(data), rest[size:]
+                size = data.draw(st.integers(1, len(rest)))
+                piece = b"".join(rest[:size])
+                queue.append((JournalKey(ROOT, attempt, writer), piece, start))
+                start, rest = start + len(piece), rest[size:]
             queues.append(queue)
         while queues:
-            chosen = queues[draw(st.integers(0, len(queues) - 1)) if shuffled else 0]
+            chosen = queues[data.draw(st.integers(0, len(queues) - 1)) if shuffled else 0]
             pieces.append(chosen.pop(0))
             queues = [queue for queue in queues if queue]
     return pieces
 
 
+@settings(max_examples=40)
 @given(attempts(), st.data())
 def test_any_chunks_give_the_same_rows(said: list[dict[str, list[bytes]]], data: st.DataObject):
-    assert folded(cut(data.draw, said)) == folded(whole(said))
+    assert folded(cut(data, said)) == folded(whole(said))
 
 
+@settings(max_examples=40)
 @given(attempts(), st.data())
 def test_any_order_of_an_attempts_writers_gives_the_same_rows(said: list[dict[str, list[bytes]]], data: st.DataObject):
-    assert folded(cut(data.draw, said, shuffled=True)) == folded(whole(said))
+    assert folded(cut(data, said, shuffled=True)) == folded(whole(said))
 
 
+@settings(max_examples=40)
 @given(attempts(), st.data())
 def test_pieces_that_come_again_change_nothing(said: list[dict[str, list[bytes]]], data: st.DataObject):
-    pieces = cut(data.draw, said)
+    pieces = cut(data, said)
     again: list[Any] = []
     for position, piece in enumerate(pieces):
         again.append(piece)
@@ -211,10 +214,11 @@ def test_pieces_that_come_again_change_nothing(said: list[dict[str, list[bytes]]
     assert folded(again) == folded(pieces)
 
 
+@settings(max_examples=40)
 @given(attempts(), st.data())
 def test_folding_what_the_store_has_kept_gives_the_same_rows(said: list[dict[str, list[bytes]]], data: st.DataObject):
     with SqliteStore.in_memory() as store, SqliteStore.in_memory() as again:
-        for key, piece, start in cut(data.draw, said, shuffled=True):
+        for key, piece, start in cut(data, said, shuffled=True):
             with store.transaction() as tx:
                 fold(tx, key, as_piece(piece, start))
             if data.draw(st.booleans()):
@@ -227,9 +231,10 @@ def test_folding_what_the_store_has_kept_gives_the_same_rows(said: list[dict[str
         assert contents(again) == contents(store)
 
 
+@settings(max_examples=40)
 @given(attempts(), st.data())
 def test_counts_are_those_of_the_rows(said: list[dict[str, list[bytes]]], data: st.DataObject):
-    found = folded(cut(data.draw, said, shuffled=True))
+    found = folded(cut(data, said, shuffled=True))
     counted: Counter[tuple[str, str, str]] = Counter((row[1], row[7], row[8]) for row in found["tasks"].values())
 
     assert {(one.flow_run_id, one.state_type, one.state_name): one.task_runs for one in found["counts"]} == counted

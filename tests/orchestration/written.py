@@ -76,8 +76,8 @@ class WrittenRun:
         return records.FlowRunBegan(**{**given, **options})
 
     def ended(self, kind: str = "COMPLETED", **options: Any) -> records.FlowRunEnded:
-        given: dict[str, Any] = {"at": self.time.now(), "flow_run_id": self.id, "type": kind}
-        return records.FlowRunEnded(**{**given, "name": kind.capitalize(), **options})
+        given: dict[str, Any] = {"at": self.time.now(), "flow_run_id": self.id, "type": kind, "name": kind.capitalize()}
+        return records.FlowRunEnded(**{**given, **options})
 
     def task_id(self, name: str) -> str:
         return addresses.task_run_id(self.id.encode(), addresses.address(b"key", name.encode(), 0))
@@ -93,10 +93,10 @@ class WrittenRun:
         }
         return records.TaskRunBegan(**{**given, **options})
 
-    def task_ended(self, name: str, kind: str = "COMPLETED", **options: Any) -> records.TaskRunEnded:
+    def task_ended(self, task: str, kind: str = "COMPLETED", **options: Any) -> records.TaskRunEnded:
         given: dict[str, Any] = {
             "at": self.time.now(),
-            "task_run_id": self.task_id(name),
+            "task_run_id": self.task_id(task),
             "type": kind,
             "name": kind.capitalize(),
             "result": ResultRecord("1", b"1", None, 1) if kind == "COMPLETED" else None,

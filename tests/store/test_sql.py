@@ -24,7 +24,7 @@ def test_every_query_is_sql_that_sqlite_understands_with_all_conditions_and_with
                 continue
             for values in (dict.fromkeys(statement.names, 1), dict.fromkeys(statement.names)):
                 text, given = statement.given(values)
-                store._writer.execute(f"EXPLAIN {text}", given)
+                store._usable_writer().execute(f"EXPLAIN {text}", given)
 
 
 def test_every_query_says_what_it_does():
@@ -47,7 +47,7 @@ def test_every_query_says_what_it_does():
 )
 def test_rows_have_the_columns_of_their_tables_in_their_order(table: str, row: type, hidden: list[str]):
     with SqliteStore.in_memory() as store:
-        columns = [each[1] for each in store._writer.execute(f"PRAGMA table_info({table})")]
+        columns = [each[1] for each in store._usable_writer().execute(f"PRAGMA table_info({table})")]
 
     names = list(row._fields) if hasattr(row, "_fields") else [each.name for each in fields(row)]
     assert columns == hidden + names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import NamedTuple
 
 from penstock import errors
@@ -10,7 +11,7 @@ from penstock.clock import Clock, boot_id
 from penstock.core import records
 from penstock.journal import reader
 from penstock.journal.folder import MAIN, FolderLock, JournalFile, JournalFolder
-from penstock.orchestration.fold import START, JournalKey, Outcome, fold, record
+from penstock.orchestration.fold import JournalKey, Outcome, fold, record
 from penstock.settings import Settings
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, FlowRow
@@ -23,6 +24,9 @@ BYTES_A_TRANSACTION = 8 << 20
 
 PIECE = 2 << 20
 """How much of a journal is read and folded at once."""
+
+UNBEGUN_SECONDS = 3600
+"""A journal in which no run has begun is deleted after this time; a younger one may be just being made."""
 
 
 class Problem(NamedTuple):
@@ -178,7 +182,7 @@ class _CatchUp:
                     while _size(journal) > end:
                         if size >= room:
                             return _Step(False, size, count, refused, lost, problems=tuple(problems))
-                        piece = reader.read(journal.path, 0 if end == START else end, limit=PIECE)
+                        piece = reader.read(journal.path, end, limit=PIECE)
                         folded = fold(tx, _key(journal), piece)
                         size += piece.end - piece.start
                         count += folded.records if folded.outcome is Outcome.FOLDED else 0
@@ -193,7 +197,7 @@ class _CatchUp:
             if not is_alive:
                 lost = self._mark_lost(tx, run_id, attempt) or lost
         root = tx.flow_runs.row(run_id)
-        is_removable = not problems and bool(journals) and (root is None or root.ended_at is not None)
+        is_removable = not problems and (root is None or root.ended_at is not None)
         return _Step(True, size, count, refused, lost, is_removable, tuple(problems))
 
     def _mark_lost(self, tx: Transaction, run_id: str, attempt: int) -> bool:
@@ -215,7 +219,7 @@ class _CatchUp:
                 if not self._store_has_all(run_id):
                     return False
                 self._folder.remove(run_id)
-        except OSError:
+        except (errors.JournalError, OSError):
             return False  # gone already, or not ours to delete: the next one to catch up tries again
         return True
 
@@ -228,14 +232,22 @@ class _CatchUp:
             root: FlowRow | None = tx.flow_runs.row(run_id)
         if root is not None and root.ended_at is None:
             return False
+        if root is None or not journals:
+            # Nothing began yet, but may be about to.
+            paths = [journal.path for journal in journals] or [self._folder.run_path(run_id)]
+            if not all(self._is_old(path) for path in paths):
+                return False
         for journal in journals:
             end = _end_in(cursors, journal)
             if _size(journal) > end:
                 # More than was folded: a torn tail may go, whole records may not.
-                piece = reader.read(journal.path, 0 if end == START else end)
+                piece = reader.read(journal.path, end)
                 if piece.frames or piece.damaged_at is not None:
                     return False
         return True
+
+    def _is_old(self, path: Path) -> bool:
+        return self._clock.now() / 1e6 - path.stat().st_mtime > UNBEGUN_SECONDS
 
 
 def _key(journal: JournalFile) -> JournalKey:
@@ -244,7 +256,7 @@ def _key(journal: JournalFile) -> JournalKey:
 
 def _end_in(cursors: dict[tuple[int, str], CursorRow], journal: JournalFile) -> int:
     cursor = cursors.get((journal.attempt, journal.writer))
-    return START if cursor is None else cursor.end_offset
+    return 0 if cursor is None else cursor.end_offset
 
 
 def _size(journal: JournalFile) -> int:

@@ -26,6 +26,8 @@ from penstock.store.sqlite import SqliteStore, lock_path, move_aside
 WAIT_SECONDS = 5.0
 """How long to wait for another process that is only catching up."""
 
+PAUSE_SECONDS = 0.004
+
 CATCHING_UP = "catching up"
 """The purpose of a writer that lets go soon, so that waiting for it is worth while."""
 
@@ -59,7 +61,8 @@ class Home:
         except errors.StorageFull as error:
             self.trouble = error
         except errors.StoreError as error:
-            if isinstance(error, errors.IncompatibleHome) or os.access(self.settings.home, os.W_OK):
+            home = self.settings.home
+            if isinstance(error, errors.IncompatibleHome) or not home.is_dir() or os.access(home, os.W_OK):
                 raise
             self.trouble = error
         return self.caught_up
@@ -122,15 +125,14 @@ class Home:
         path = self.settings.store
         _make_home(self.settings.home)
         deadline = self.clock.elapsed() + wait_seconds
-        pause = 0.002
         while True:
             try:
                 return SqliteStore.open(path, write=True, wait=False, purpose=purpose)
             except errors.StoreBusy:
                 if self.clock.elapsed() >= deadline or not _lets_go_soon(path):
                     raise
-            self.clock.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
+            # Always as long: were it longer each time, those who wait longest would seldom have their turn.
+            self.clock.sleep(PAUSE_SECONDS)
 
     def _reader(self) -> SqliteStore:
         if self._store is None:

@@ -17,6 +17,8 @@ NEWEST = (1 << 62, "~")
 """The place before the newest run, where a list begins."""
 
 _PAGE = 1000
+_MANY = 1000
+"""So many rows are sorted in no time."""
 
 
 class EndedRoot(NamedTuple):
@@ -90,14 +92,26 @@ class FlowRuns:
             "flow": flow,
             "state": None if state is None else state.value,
             "since": since,
-            "name": name,
-            "name_end": None if name is None else _after_all_that_begin_with(name),
             "parent": parent,
             "roots": roots or None,
         }
-        if tag is None:
-            return [FlowRow(*row) for row in self._connection.rows(self._sql["page"], **values)]
-        return [FlowRow(*row) for row in self._connection.rows(self._sql["page_with_tag"], tag=tag, **values)]
+        name_is_common = name is not None and self._is_name_common(name)
+        end = None if name is None else _after_all_that_begin_with(name)
+        values |= {"name": None if name_is_common else name, "name_end": None if name_is_common else end}
+        values |= {"common_name": name if name_is_common else None, "common_name_end": end if name_is_common else None}
+        by_tag = tag is not None and (state is None or not self._is_tag_common(tag))
+        if by_tag:
+            # What a tag finds is in order already, and few have other conditions beside it.
+            statement = self._sql["page_with_tag"]
+            return [FlowRow(*row) for row in self._connection.rows(statement, tag=tag, **values)]
+        return [FlowRow(*row) for row in self._connection.rows(self._sql["page"], common_tag=tag, **values)]
+
+    def _is_name_common(self, name: str) -> bool:
+        end = _after_all_that_begin_with(name)
+        return bool(self._connection.rows(self._sql["some_named"], name=name, name_end=end, many=_MANY))
+
+    def _is_tag_common(self, tag: str) -> bool:
+        return bool(self._connection.rows(self._sql["some_tagged"], tag=tag, many=_MANY))
 
     def ids_that_begin_with(self, text: str, *, limit: int = 5) -> list[str]:
         """Ids of flow runs that begin like this."""

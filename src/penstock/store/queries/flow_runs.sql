@@ -37,20 +37,27 @@ VALUES (:id, :name, :flow_name, :flow_version, :entrypoint, :code_version, :stat
 
 -- name: page
 -- Flow runs that meet every condition given, newest first, from a place in the list on.
+-- What many runs have in common (common_name, common_tag) is only checked on the way: the index that
+-- would find those runs would make the database sort all of them.
 SELECT flow_run.*
   FROM flow_run
  WHERE (created_at, id) < (:before_created, :before_id)
-   AND created_at >= :since                             -- when :since is given
-   AND flow_name = :flow                                -- when :flow is given
-   AND state_type = :state                              -- when :state is given
-   AND name >= :name AND name < :name_end               -- when :name is given
-   AND parent_flow_run_id = :parent                     -- when :parent is given
-   AND parent_flow_run_id IS NULL                       -- when :roots is given
+   AND created_at >= :since                                            -- when :since is given
+   AND flow_name = :flow                                               -- when :flow is given
+   AND state_type = :state                                             -- when :state is given
+   AND name >= :name AND name < :name_end                              -- when :name is given
+   AND name || '' >= :common_name AND name || '' < :common_name_end    -- when :common_name is given
+   AND EXISTS (SELECT 1 FROM flow_run_tag AS tagged                    -- when :common_tag is given
+                WHERE tagged.tag = :common_tag                         -- when :common_tag is given
+                  AND tagged.created_at = flow_run.created_at          -- when :common_tag is given
+                  AND tagged.flow_run_id = flow_run.id)                -- when :common_tag is given
+   AND parent_flow_run_id = :parent                                    -- when :parent is given
+   AND parent_flow_run_id IS NULL                                      -- when :roots is given
  ORDER BY created_at DESC, id DESC
  LIMIT :limit
 
 -- name: page_with_tag
--- The same, of the runs with a tag.
+-- The same, by way of the runs with a tag.
 SELECT flow_run.*
   FROM flow_run_tag AS tagged JOIN flow_run ON flow_run.id = tagged.flow_run_id
  WHERE tagged.tag = :tag
@@ -59,10 +66,19 @@ SELECT flow_run.*
    AND flow_name = :flow                                -- when :flow is given
    AND state_type = :state                              -- when :state is given
    AND name >= :name AND name < :name_end               -- when :name is given
+   AND name >= :common_name AND name < :common_name_end -- when :common_name is given
    AND parent_flow_run_id = :parent                     -- when :parent is given
    AND parent_flow_run_id IS NULL                       -- when :roots is given
  ORDER BY tagged.created_at DESC, tagged.flow_run_id DESC
  LIMIT :limit
+
+-- name: some_named
+-- Whether more than so many runs have a name that begins like this: the last of them, if so.
+SELECT 1 FROM flow_run WHERE name >= :name AND name < :name_end LIMIT 1 OFFSET :many
+
+-- name: some_tagged
+-- Whether more than so many runs have a tag: the last of them, if so.
+SELECT 1 FROM flow_run_tag WHERE tag = :tag LIMIT 1 OFFSET :many
 
 -- name: ids_from
 -- The ids from one text up to another: those that begin with it.
