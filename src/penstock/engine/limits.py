@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.clock import SYSTEM
+from penstock.engine.futures import crew_of_thread
 
 GRACE_SECONDS = 1.0
 """How long code that was interrupted may take to clean up before it is left behind."""
@@ -90,8 +91,10 @@ def _call_in_thread(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...
     ended = threading.Lock()
     ended.acquire()
     context = contextvars.copy_context()
+    crew = getattr(crew_of_thread, "crew", None)
 
     def run() -> None:
+        crew_of_thread.crew = crew  # what waits in here keeps a worker waiting
         try:
             outcome.append((True, context.run(fn, *args, **kwargs)))
         except BaseException as error:  # noqa: BLE001  handed over to the caller's thread
