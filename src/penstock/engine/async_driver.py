@@ -100,8 +100,11 @@ async def _within(seconds: float, coroutine: Any) -> Any:
     scope = asyncio.timeout(seconds)
     try:
         async with scope:
-            return await coroutine
+            value = await coroutine
     except TimeoutError:
         if scope.expired():
             raise limits.timed_out(seconds) from None
         raise
+    if scope.expired():  # the code swallowed its cancellation
+        raise limits.timed_out(seconds)
+    return value

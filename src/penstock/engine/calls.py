@@ -182,11 +182,11 @@ def submit_task(spec: TaskSpec, parent: RunContext, arguments: dict[str, Any], w
 def _submit(prepared: Prepared) -> Future:
     run = prepared.run
     run.name = task_run.name_of(run)
-    future = Future(run.id, run.name, run.address)
-    run.future = future
     flow: FlowRun = run.flow
-    flow.tally.expect(run)
     crew = crew_of(flow)
+    future = Future(run.id, run.name, run.address, crew)
+    run.future = future
+    flow.tally.expect(run)
     job = Submitted(prepared, crew)
     awaited = [each for each in prepared.awaited if not each.done()]
     if not awaited:
@@ -258,8 +258,11 @@ class Submitted:
         """The flow run was stopped before this task run could start."""
         run = self._run
         try:
-            task_run.begin(run)
-            state = task_run.end(run, states.Cancelled("The flow run was stopped before this task run started"))
+            state = task_run.recorded(run)  # what had been finished in an earlier attempt stays so
+            if state is None:
+                run.run_count = 0
+                task_run.begin(run)
+                state = task_run.end(run, states.Cancelled("The flow run was stopped before this task run started"))
         except BaseException as error:  # noqa: BLE001  as above
             state = states.Crashed(f"The task run could not be recorded: {error}", error)
         self._end(state)
@@ -286,9 +289,9 @@ def map_task(
     """Submit a task run for each element of the arguments that are iterable, a window at a time."""
     rows, total = _rows(spec, args, kwargs)
     address = parent.address_of(spec.digest, b"map")
-    futures = MappedFutures(address, total)
     flow: FlowRun = parent.flow
     crew = crew_of(flow)
+    futures = MappedFutures(address, total, crew)
     Feeder(spec, parent, rows, list(wait_for), futures, crew).feed()
     return futures
 
@@ -350,6 +353,7 @@ class Feeder:
     def _one_ended(self) -> None:
         with self._parent.attempt.lock:
             self._under_way -= 1
+        self._futures.one_ended()
         self.feed()
 
     def _end(self, error: BaseException | None) -> None:
@@ -523,6 +527,9 @@ def validated(spec: FlowSpec, arguments: dict[str, Any]) -> tuple[dict[str, Any]
 def _not_ready(run: TaskRun, failed: Future) -> Life:
     """The life of a task run that cannot start."""
     run.name = run.name or task_run.name_of(run)
+    known = task_run.recorded(run)  # what had been finished in an earlier attempt stays so
+    if known is not None:
+        return known
     message = f"Upstream task run `{failed.name}` did not reach a 'COMPLETED' state: it is {failed.state}"
     error = errors.UpstreamFailed(message)
     cause = failed.state.data
@@ -544,4 +551,7 @@ def _plain(value: Any) -> Any:
 
 
 def _has_async_futures(arguments: dict[str, Any]) -> bool:
-    return any(type(value) is AsyncFuture for value in arguments.values())
+    for value in arguments.values():  # noqa: SIM110  any() would make a generator for each call
+        if type(value) is AsyncFuture:
+            return True
+    return False

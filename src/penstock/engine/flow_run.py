@@ -9,7 +9,7 @@ from penstock import errors
 from penstock.core import names, outcomes, parameters, records, states
 from penstock.core.records import ResultRecord
 from penstock.core.states import State, StateType
-from penstock.engine import hooks, run_logs, task_run
+from penstock.engine import hooks, limits, run_logs, task_run
 from penstock.engine.effects import Call, Life, Sleep, WaitFor
 from penstock.engine.futures import AsyncFuture, Future, MappedFutures
 from penstock.engine.replay import History
@@ -99,7 +99,8 @@ def _tries(run: FlowRun) -> Life:
             _stop(run)
             raise  # it could not be recorded, or nobody wants to know
         except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
-            state = outcomes.of_exception(error, "Flow", spec.timeout_seconds)
+            is_over = isinstance(error, limits.TimeIsUp)
+            state = outcomes.of_exception(error, "Flow", spec.timeout_seconds if is_over else None)
             if state.name in ("TimedOut", "Interrupted", "Cancelled"):
                 _stop(run)
             elif run.crew is not None:
@@ -123,11 +124,9 @@ def _tries(run: FlowRun) -> Life:
 def _start_over(run: FlowRun) -> None:
     """For a retry: nothing has been called yet, but what was completed is known."""
     attempt = run.attempt
-    before = History(reader.read_all(attempt.journal.path))
-    if attempt.history is not None:
-        attempt.history.renew(before)
-    else:
-        attempt.history = before
+    if attempt.history is None:
+        attempt.history = History()
+    attempt.history.renew(History(reader.read_all(attempt.journal.path)), run.id)
     run.seen = {}
     run.tally = Tally()
 

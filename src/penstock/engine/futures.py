@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from penstock import errors
+from penstock.clock import SYSTEM
 from penstock.core.states import State, StateType, Unloaded
 
 if TYPE_CHECKING:
@@ -36,8 +37,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+NAPS = (0.0005, 0.001, 0.002)
+"""Seconds that a thread naps, one after the other, before it asks to be woken by workers who have much to do."""
+
+
 class Crew(Protocol):
     """The workers of a flow run, as far as waiting is concerned. `task_runners.Crew` is one."""
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether many jobs wait for a worker."""
+        ...
 
     def replaced(self) -> AbstractContextManager[None]:
         """Held by a worker while it waits."""
@@ -115,13 +125,26 @@ class Waitable:
         return True
 
 
+def nap(waited_for: Waitable, crew: Crew) -> None:
+    """Let workers who have much to do get on with it, for some milliseconds or until it is done.
+
+    Being woken for each of many short jobs would cost more than the jobs: each wake-up takes
+    Python's lock away from the worker.
+    """
+    for seconds in NAPS:
+        if waited_for.done() or not crew.is_swamped:
+            return
+        SYSTEM.sleep(seconds)
+
+
 class Future(Waitable, Generic[R_co]):
     """A handle on a submitted task run: ask it for the state, or wait for the result."""
 
-    __slots__ = ("_state", "address", "id", "name")
+    __slots__ = ("_crew", "_state", "address", "id", "name")
 
-    def __init__(self, task_run_id: str, name: str, address: bytes) -> None:
+    def __init__(self, task_run_id: str, name: str, address: bytes, crew: Crew | None = None) -> None:
         super().__init__()
+        self._crew = crew
         self.id = task_run_id
         self.name = name
         self.address = address
@@ -144,7 +167,14 @@ class Future(Waitable, Generic[R_co]):
     def complete(self, state: State) -> None:
         """Called by the engine, once, when the task run has ended."""
         self._state = state
+        self._crew = None
         self.finish()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        crew = self._crew
+        if timeout is None and crew is not None:
+            nap(self, crew)
+        return super().wait(timeout)
 
     def release_value(self, kept: Unloaded) -> None:
         """Called by the engine to forget the value: it is kept elsewhere, and read when asked for."""
@@ -216,25 +246,27 @@ class MappedFutures(Waitable, Sequence[Future[R_co]]):
     of results.
     """
 
-    __slots__ = ("_ended", "_error", "_exhausted", "_futures", "_next", "_total", "address")
+    __slots__ = ("_crew", "_ended", "_error", "_exhausted", "_futures", "_next", "_total", "address")
 
-    def __init__(self, address: bytes, total: int | None) -> None:
+    def __init__(self, address: bytes, total: int | None, crew: Crew | None = None) -> None:
         super().__init__()
+        self._crew = crew
         self.address = address
         self._total = total
         self._futures: list[Future[R_co]] = []
         self._ended = 0
         self._exhausted = False
         self._error: BaseException | None = None
-        self._next = Waitable()
+        self._next: Waitable | None = None
+        """Done when the next task run has been started; there is one only while somebody waits."""
 
     def started(self, future: Future) -> None:
         """Called by the engine: the next task run exists."""
         with _lock:
             self._futures.append(future)
-            turn, self._next = self._next, Waitable()
-        turn.finish()
-        future.when_done(self._one_ended)
+            turn, self._next = self._next, None
+        if turn is not None:
+            turn.finish()
 
     def exhausted(self, error: BaseException | None = None) -> None:
         """Called by the engine: there will be no more task runs."""
@@ -243,12 +275,15 @@ class MappedFutures(Waitable, Sequence[Future[R_co]]):
             self._error = error
             self._total = len(self._futures)
             done = self._ended == self._total
-            turn = self._next
-        turn.finish()
+            turn, self._next = self._next, None
+        self._crew = None
+        if turn is not None:
+            turn.finish()
         if done:
             self.finish()
 
-    def _one_ended(self) -> None:
+    def one_ended(self) -> None:
+        """Called by the engine: one of the task runs has ended."""
         with _lock:
             self._ended += 1
             done = self._exhausted and self._ended == self._total
@@ -270,6 +305,11 @@ class MappedFutures(Waitable, Sequence[Future[R_co]]):
                 if self._exhausted:
                     break
                 turn = self._next
+                if turn is None:
+                    turn = self._next = Waitable()
+            crew = self._crew
+            if crew is not None:
+                nap(turn, crew)
             turn.wait()
         if self._error is not None:
             raise self._error
@@ -358,8 +398,6 @@ def as_completed(futures: Iterable[Future[R_co]], timeout: float | None = None) 
     Raises `TimedOut` if not all of them are done ``timeout`` seconds after the first was asked for.
     """
     from collections import deque  # noqa: PLC0415  a small saving at import
-
-    from penstock.clock import SYSTEM  # noqa: PLC0415  as above
 
     waiting = list(futures)
     ready: deque[Future[R_co]] = deque()

@@ -33,8 +33,15 @@ def call_within(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], k
     return _call_in_thread(seconds, fn, args, kwargs)
 
 
-def timed_out(seconds: float) -> errors.TimedOut:
-    return errors.TimedOut(f"Exceeded its timeout of {float(seconds)} seconds")
+class TimeIsUp(errors.TimedOut):
+    """Tells a run's life that its own time is up, and not that of something that it called.
+
+    The life makes a plain `TimedOut` of it.
+    """
+
+
+def timed_out(seconds: float) -> TimeIsUp:
+    return TimeIsUp(f"Exceeded its timeout of {float(seconds)} seconds")
 
 
 def _can_signal() -> bool:
@@ -52,9 +59,9 @@ def _call_with_alarm(seconds: float, fn: Callable[..., Any], args: tuple[Any, ..
 
     ends_at = SYSTEM.elapsed() + seconds
     handler = signal.signal(signal.SIGALRM, _on_alarm)
-    _deadlines.append(ends_at)
-    _set_alarm()
     try:
+        _deadlines.append(ends_at)
+        _set_alarm()
         value = fn(*args, **kwargs)
     except KeyboardInterrupt:
         raise
@@ -63,12 +70,26 @@ def _call_with_alarm(seconds: float, fn: Callable[..., Any], args: tuple[Any, ..
             raise
         raise timed_out(seconds) from (None if isinstance(error, Interruption) else error)
     finally:
-        _deadlines.remove(ends_at)
-        signal.signal(signal.SIGALRM, handler)
+        _put_back(ends_at, handler)
         _set_alarm()
     if SYSTEM.elapsed() >= ends_at:  # the code swallowed the interruption, or could not be interrupted
         raise timed_out(seconds)
     return value
+
+
+def _put_back(ends_at: float, handler: Any) -> None:
+    """Forget a deadline, even if an alarm goes off meanwhile."""
+    import signal  # noqa: PLC0415  as above
+
+    while True:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if ends_at in _deadlines:
+                _deadlines.remove(ends_at)
+            signal.signal(signal.SIGALRM, handler)
+        except Interruption:  # no other comes before the alarm is set again
+            continue
+        return
 
 
 def _set_alarm() -> None:

@@ -36,6 +36,15 @@ class Divergence(NamedTuple):
     detail: str
 
 
+def _was_cut_short(ended: records.TaskRunEnded) -> bool:
+    """Whether a task run had started its work and was stopped from outside, so that nobody knows how far it came."""
+    return (
+        ended.type == StateType.CRASHED
+        or ended.name == "Interrupted"
+        or (ended.type == StateType.CANCELLED and ended.run_count > 0)
+    )
+
+
 class History:
     """The task runs of a run's earlier attempts."""
 
@@ -44,6 +53,8 @@ class History:
         self.completed: dict[str, ResultRecord] = {}
         self.run: records.FlowRunBegan | None = None
         """How the run itself began, most recently."""
+        self._stand_ins: dict[str, str] = {}
+        """The task runs that stand for subflow runs, by the id of these."""
         self._asked: set[str] = set()
         self._scopes: set[str] = set()
         self._new: dict[tuple[str, str], str] = {}
@@ -67,8 +78,11 @@ class History:
         elif isinstance(record, records.ResultsForgotten):
             for task_run_id in record.task_run_ids:
                 self.completed.pop(task_run_id, None)
-        elif isinstance(record, records.FlowRunBegan) and record.parent_task_run_id is None:
-            self.run = record
+        elif isinstance(record, records.FlowRunBegan):
+            if record.parent_task_run_id is None:
+                self.run = record
+            else:
+                self._stand_ins[record.flow_run_id] = record.parent_task_run_id
         return definitions
 
     def _began(self, record: records.TaskRunBegan, definitions: dict[int, records.TaskDefined]) -> None:
@@ -86,7 +100,7 @@ class History:
 
     def _ended(self, record: records.TaskRunEnded) -> None:
         began = self.began.get(record.task_run_id)
-        if began is not None:
+        if began is not None and not _was_cut_short(record):
             self.began[record.task_run_id] = began._replace(ended_at=record.at)
         if record.type == StateType.COMPLETED and record.result is not None:
             self.completed[record.task_run_id] = record.result
@@ -148,12 +162,22 @@ class History:
                     part.completed[other] = self.completed[other]
         return part if part.began else None
 
-    def renew(self, later: History) -> None:
-        """Go on, for a retry of the flow, with what has been recorded since; nothing was asked for yet."""
+    def renew(self, later: History, flow_run_id: str) -> None:
+        """Go on, for a retry of a flow run, with what this attempt has recorded; it has asked for nothing yet."""
         self.began.update(later.began)
         self.completed.update(later.completed)
-        self._asked.clear()
-        self._new.clear()
+        self._stand_ins.update(later._stand_ins)
+        self._asked |= later.began.keys()
+        self._asked = {each for each in self._asked if not self._is_within(each, flow_run_id)}
+        self._new = {key: inputs for key, inputs in self._new.items() if not self._is_scope_within(key[0], flow_run_id)}
+
+    def _is_within(self, task_run_id: str, flow_run_id: str) -> bool:
+        """Whether a task run was called by a flow run, or by what that called."""
+        began = self.began.get(task_run_id)
+        return began is not None and self._is_scope_within(began.scope_id, flow_run_id)
+
+    def _is_scope_within(self, scope_id: str, flow_run_id: str) -> bool:
+        return scope_id == flow_run_id or self._is_within(self._stand_ins.get(scope_id, scope_id), flow_run_id)
 
     def named(self, name: str) -> list[str]:
         """The task runs whose id, name or task is ``name``, in the order in which they began."""
@@ -180,14 +204,18 @@ class History:
             more = {
                 other
                 for other, began in self.began.items()
-                if other not in affected and (began.scope_id in affected or not affected.isdisjoint(began.upstream))
+                if other not in affected and (self._caller(began) in affected or not affected.isdisjoint(began.upstream))
             }
             affected |= more
         return affected | {caller for each in affected for caller in self._callers(each)}
 
+    def _caller(self, began: Began) -> str:
+        """The task run that called it, or that stands for the subflow run that did; else the run itself."""
+        return self._stand_ins.get(began.scope_id, began.scope_id)
+
     def _callers(self, task_run_id: str) -> Iterator[str]:
         """The task runs within which a task run was called, innermost first."""
-        scope_id = self.began[task_run_id].scope_id
-        while scope_id in self.began:
-            yield scope_id
-            scope_id = self.began[scope_id].scope_id
+        caller = self._caller(self.began[task_run_id])
+        while caller in self.began:
+            yield caller
+            caller = self._caller(self.began[caller])

@@ -11,7 +11,7 @@ from penstock.core import outcomes, records, states
 from penstock.core.previews import preview
 from penstock.core.records import ResultRecord
 from penstock.core.states import State, StateType
-from penstock.engine import cache, hooks, run_logs
+from penstock.engine import cache, hooks, limits, run_logs
 from penstock.engine.attempt import JournaledResult
 from penstock.engine.effects import Call, Life, Sleep
 from penstock.engine.results import footprint
@@ -251,7 +251,8 @@ def _attempt(run: TaskRun) -> Life:
         except (errors.JournalError, GeneratorExit):
             raise  # it could not be recorded, or nobody wants to know
         except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
-            state = outcomes.of_exception(error, "Task", spec.timeout_seconds)
+            is_over = isinstance(error, limits.TimeIsUp)
+            state = outcomes.of_exception(error, "Task", spec.timeout_seconds if is_over else None)
         else:
             state = value if isinstance(value, State) else states.Completed(data=value)
         if state.type is StateType.COMPLETED:

@@ -26,6 +26,8 @@ QUIET_LOOKS = 50
 """After so many looks at which no job waited, nobody looks any more until one does."""
 SHORT_JOBS = 8
 """A worker that does more jobs than this between two looks does short ones."""
+BUSY_WORKERS = 2
+"""More workers than this do not get more short jobs done between two looks."""
 STOP_SECONDS = 2.0
 """How long task runs under way may take to end after a flow run was stopped."""
 
@@ -60,6 +62,11 @@ class Crew:
     def window(self) -> int:
         """How many task runs of a ``map`` are started ahead of those that have ended."""
         return 4 * self.max_workers
+
+    @property
+    def is_swamped(self) -> bool:
+        """Whether many jobs wait for a worker."""
+        return False
 
     def put(self, job: Job) -> None:
         """Have the job done."""
@@ -124,6 +131,10 @@ class ThreadCrew(Crew):
                     self._foreman = threading.Thread(target=self._oversee, name="penstock-foreman", daemon=True)
                     self._foreman.start()
 
+    @property
+    def is_swamped(self) -> bool:
+        return self._ready.qsize() > SHORT_JOBS
+
     def _add_worker(self) -> None:
         thread = threading.Thread(target=self._work, name="penstock-worker", daemon=True)
         self._threads.add(thread)
@@ -142,8 +153,10 @@ class ThreadCrew(Crew):
             quiet = 0
             with self._lock:
                 working = len(self._threads) - self._waiting
-                is_busy = used - before[1] > 0.7 * (elapsed - before[2])
-                if done - before[0] > SHORT_JOBS * max(working, 1) and is_busy:
+                is_busy = used - before[1] > 0.5 * (elapsed - before[2])
+                if is_busy and done - before[0] > SHORT_JOBS * min(max(working, 1), BUSY_WORKERS):
+                    for _ in range(working // 2):
+                        self._ready.put(None)  # half of the workers may go
                     continue
                 for _ in range(min(max(working, 1), self._ready.qsize(), self.max_workers - working)):
                     self._add_worker()

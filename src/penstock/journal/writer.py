@@ -46,7 +46,7 @@ class JournalWriter:
         self._define_lock = threading.Lock()
         self._pending: list[bytes] = []
         self._defined: dict[str, int] = {}
-        self._pid = os.getpid()
+        self._is_forked = False
         self._dirty = threading.Event()
         self._syncer: threading.Thread | None = None
         self._closing = False
@@ -70,7 +70,7 @@ class JournalWriter:
         For records whose loss with the process would change nothing, such as the start of a task
         run that has not ended. Order is kept. Raises as `append` does.
         """
-        if self._lost is not None or self._pid != os.getpid():
+        if self._lost is not None or self._is_forked:
             self._refuse_if_unusable()
         with self._lock:
             self._refuse_if_closed()
@@ -118,7 +118,7 @@ class JournalWriter:
         if self._syncer is not None and self._syncer is not threading.current_thread():
             self._syncer.join()
         try:
-            if self._lost is None and self._pid == os.getpid():
+            if self._lost is None and not self._is_forked:
                 self.sync()
         finally:
             with self._lock:
@@ -133,10 +133,10 @@ class JournalWriter:
             os.close(self._descriptor)
             self._descriptor = -1
         self._lock = threading.Lock()  # a thread of the parent's may have held it
-        self._closing = True
+        self._is_forked = self._closing = True
 
     def _write(self, data: bytes) -> int:
-        if self._lost is not None or self._pid != os.getpid():
+        if self._lost is not None or self._is_forked:
             self._refuse_if_unusable()
         with self._lock:
             self._refuse_if_closed()
@@ -205,7 +205,7 @@ class JournalWriter:
             raise errors.JournalError(f"The run has ended, so nothing more is recorded in `{self.path}`")
 
     def _refuse_if_unusable(self) -> None:
-        if self._pid != os.getpid():
+        if self._is_forked:
             raise errors.JournalError(
                 "A forked process cannot record under its parent's journal",
                 hint="start processes with the ProcessPoolTaskRunner, or call a flow there: it gets its own journal",

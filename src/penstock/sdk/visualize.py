@@ -189,6 +189,7 @@ def draw_map(
     futures = MappedFutures(node.encode(), count)
     for _ in range(count):
         futures.started(sketch.future_of(spec, node))
+        futures.one_ended()
     futures.exhausted()
     sketch.came_from(futures, node)
     return [future.state for future in futures] if return_state else futures
