@@ -14,7 +14,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -118,7 +118,7 @@ def settings_() -> Iterator[str]:
         yield _capital(said[name])
         yield ""
         default = "`~/.penstock`" if name == "home" else _default(field.default)
-        yield f"{_type(field.type)}; default: {default}"
+        yield f"{_capital(_type(field.type))}; default: {default}"
         yield ""
 
 
@@ -173,7 +173,12 @@ def _type(kind: Any) -> str:
     }
     if kind in words:
         return words[kind]
-    if (origin := getattr(kind, "__origin__", None)) is not None:
+    if hasattr(kind, "__metadata__"):
+        return f"{_type(kind.__origin__)}, {kind.__metadata__[0].ge} or more"
+    origin = getattr(kind, "__origin__", None)
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{word}`" for word in get_args(kind))
+    if origin is not None:
         inner = [_type(each) for each in kind.__args__ if each is not ...]
         return {tuple: "array of {}", dict: "map of {} to {}"}[origin].format(*inner)
     return f"[`{kind.__name__}`](#{kind.__name__.lower()})"

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from penstock import errors
 
 PREFIX = "PENSTOCK_"
+
+AtLeast0 = msgspec.Meta(ge=0)
+AtLeast1 = msgspec.Meta(ge=1)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,29 +28,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where journals, results and the store lie: ``~/.penstock``."""
     profile: str = "default"
     """The profile of ``profiles.toml`` whose values count."""
-    journal_sync: str = "interval"
+    journal_sync: Literal["interval", "always"] = "interval"
     """``interval``: what is recorded survives a power failure after at most 10 ms; ``always``: at once."""
-    journal_max_bytes: int = 1 << 30
+    journal_max_bytes: Annotated[int, AtLeast1] = 1 << 30
     """A run's journal may grow to this size; past it, starting tasks raises."""
     results_persist: bool = True
     """Whether results are kept when a flow or task does not say so itself."""
-    results_inline_max_bytes: int = 64 * 1024
+    results_inline_max_bytes: Annotated[int, AtLeast0] = 64 * 1024
     """Larger results lie in files of their own."""
-    logging_level: str = "INFO"
+    logging_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     """The least level of log lines that are recorded and shown."""
     logging_to_terminal: bool = True
     """Whether log lines of runs started by hand are shown on stderr."""
-    progress: str = "auto"
+    progress: Literal["auto", "plain", "off"] = "auto"
     """``auto``: a live display on a terminal, plain lines elsewhere; ``plain``; ``off``."""
-    replay: str = "recompute"
+    replay: Literal["recompute", "strict", "off"] = "recompute"
     """What happens when code and journal disagree: ``recompute``, ``strict`` or ``off``."""
-    task_runner_max_workers: int = 32
+    task_runner_max_workers: Annotated[int, AtLeast1] = 32
     """How many submitted tasks of a flow run execute at once, unless its task runner says so."""
-    retention_days: float = 90
+    retention_days: Annotated[float, AtLeast0] = 90
     """Ended runs are forgotten after this many days by ``penstock db prune``."""
-    retention_runs: int = 100_000
+    retention_runs: Annotated[int, AtLeast0] = 100_000
     """At most this many ended runs are kept."""
-    catch_up_after: int = 500
+    catch_up_after: Annotated[int, AtLeast0] = 500
     """A process that leaves more unfolded journals than this in the home folds them as it ends."""
     api_url: str | None = None
     """The API of a Penstock server; without one, everything happens in the home."""
@@ -90,8 +93,15 @@ def from_values(values: Mapping[str, Any]) -> Settings:
         field = message.rpartition("`$.")[2].rstrip("`")
         raise errors.UsageError(
             f"Setting {PREFIX}{field.upper()} has a value that does not fit: `{values.get(field)}`",
-            hint=message.partition(" - at")[0],
+            hint=_fitting(field) or message.partition(" - at")[0],
         ) from None
+
+
+def _fitting(field: str) -> str | None:
+    """The words that a setting takes, if it takes words of a list."""
+    kinds = {each.name: each.type for each in msgspec.structs.fields(Settings)}
+    words = get_args(kinds.get(field)) if field in kinds else ()
+    return f"it takes one of: {', '.join(words)}" if words and all(isinstance(word, str) for word in words) else None
 
 
 def _path(kind: type, value: Any) -> Any:
