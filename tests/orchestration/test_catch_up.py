@@ -305,7 +305,8 @@ def test_a_journal_in_which_nothing_began_is_deleted_when_its_process_is_long_go
     os.utime(path, (1, 1))
     assert catch_up(settings, store, time).removed == 0
     run.die()
-    os.utime(path, (time.now() // 1_000_000 - 60,) * 2)
+    recently = time.now() // 1_000_000 - 60
+    os.utime(path, (recently, recently))
     assert catch_up(settings, store, time).removed == 0
     os.utime(path, (1, 1))
 

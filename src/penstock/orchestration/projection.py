@@ -108,6 +108,7 @@ class Projection:
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=False)
         if _enters(row, self.attempt, clock, final=False, run_count=record.run_count):
+            row.result = None
             self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
         self._event(record.at, _snake(record.name), row.id, message=record.message, run_count=record.run_count)
 
@@ -165,6 +166,8 @@ class Projection:
         row = self._task_row(record.task_run_id, record.at)
         kind = self._state_type(record.type, final=False)
         if _enters(row, self.attempt, clock, final=False, run_count=record.run_count):
+            row.result = None
+            row.cache = ""
             self._enter_task_state(row, None, clock, kind, record.name, record.message, record.run_count)
 
     def _task_run_ended(self, record: records.TaskRunEnded) -> None:
