@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from penstock import settings
-from penstock.errors import UnknownOption, UsageError
+from penstock.errors import NotFound, UnknownOption, UsageError
 
 
 def test_a_value_comes_from_the_environment_or_the_profile_or_is_the_default(tmp_path: Path):
@@ -43,3 +43,23 @@ def test_a_profile_with_an_unknown_setting_is_refused_with_the_nearest_one(tmp_p
         settings.load({"PENSTOCK_HOME": str(tmp_path)})
 
     assert refused.value.hint == "did you mean `PENSTOCK_JOURNAL_SYNC`?"
+
+
+@pytest.mark.parametrize(("file", "hint"), [
+    ("[profiles.work]\n", "did you mean `work`?"),
+    (None, "profiles are tables `[profiles.NAME]` in `{home}/profiles.toml`"),
+])  # fmt: skip
+def test_a_profile_that_does_not_exist_is_not_found(tmp_path: Path, file: str | None, hint: str):
+    if file is not None:
+        (tmp_path / "profiles.toml").write_text(file)
+
+    with pytest.raises(NotFound, match="There is no profile `wrok`") as refused:
+        settings.load({"PENSTOCK_HOME": str(tmp_path), "PENSTOCK_PROFILE": "wrok"})
+
+    assert refused.value.hint == hint.format(home=tmp_path)
+
+
+def test_the_default_profile_needs_no_table(tmp_path: Path):
+    (tmp_path / "profiles.toml").write_text("[profiles.work]\nPENSTOCK_REPLAY = 'off'\n")
+
+    assert settings.load({"PENSTOCK_HOME": str(tmp_path), "PENSTOCK_PROFILE": "default"}).replay == "recompute"

@@ -7,7 +7,7 @@ A setting has one name, in the environment: ``PENSTOCK_…``. Otherwise the acti
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -73,7 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings in force. Raises `UnknownOption` or `UsageError` for names or values that cannot be."""
+    """The settings in force. Raises `UnknownOption` or `UsageError` for names or values that cannot be.
+
+    Raises `NotFound` for a profile that does not exist.
+    """
     environ = os.environ if environ is None else environ
     home = Path(environ.get("PENSTOCK_HOME") or Path.home() / ".penstock").expanduser().absolute()
     given = {name: environ[PREFIX + name.upper()] for name in NAMES if environ.get(PREFIX + name.upper())}
@@ -117,7 +120,7 @@ def _profile(home: Path, name: str) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except OSError:
         if name not in ("", "default"):
-            raise errors.UsageError(f"There is no profile named: `{name}`", hint=f"there is no `{path}`") from None
+            raise _no_profile(name, (), path) from None
         return {}
     import tomllib  # noqa: PLC0415  most homes have no such file
 
@@ -126,10 +129,8 @@ def _profile(home: Path, name: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise errors.UsageError(f"`{path}` is not TOML: {error}") from None
     profiles = document.get("profiles", {})
-    if name and name not in profiles:
-        raise errors.UsageError(
-            f"There is no profile named: `{name}`", hint=f"those of `{path}` are: {', '.join(profiles) or 'none'}"
-        )
+    if name not in ("", "default", *profiles):
+        raise _no_profile(name, profiles, path)
     name = name or document.get("active", "default")
     values: dict[str, Any] = {"profile": name}
     for key, value in profiles.get(name, {}).items():
@@ -138,6 +139,14 @@ def _profile(home: Path, name: str) -> dict[str, Any]:
             raise unknown(key)
         values[field] = value
     return values
+
+
+def _no_profile(name: str, known: Iterable[str], path: Path) -> errors.NotFound:
+    import difflib  # noqa: PLC0415  only in the error case
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"profiles are tables `[profiles.NAME]` in `{path}`"
+    return errors.NotFound(f"There is no profile `{name}`", hint=hint)
 
 
 def unknown(name: str) -> errors.UnknownOption:

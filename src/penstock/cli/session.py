@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from penstock import clock, errors, settings
-from penstock.cli import faults
 from penstock.cli.options import GlobalOptions
 from penstock.cli.terminal import Terminal
 
@@ -35,10 +33,7 @@ class Session:
     @cached_property
     def settings(self) -> settings.Settings:
         """The settings in force. Raises `UsageError` for a value that cannot be, `NotFound` for a profile."""
-        found = settings.load(self.given)
-        if self.options.profile:
-            _refuse_unknown_profile(found.home, self.options.profile)
-        return found
+        return settings.load(self.given)
 
     def home(self) -> Home:
         """The home, with all that its journals say by now in its store: ``with here.home() as home:``."""
@@ -65,13 +60,3 @@ def refuse_together(given: Mapping[str, object]) -> None:
     names = [name for name, value in given.items() if value]
     if len(names) > 1:
         raise errors.UsageError(f"These exclude each other: `{'`, `'.join(names)}`")
-
-
-def _refuse_unknown_profile(home: Path, name: str) -> None:
-    import tomllib  # noqa: PLC0415  only with --profile
-
-    path = home / "profiles.toml"
-    known: list[str] = list(tomllib.loads(path.read_text("utf-8")).get("profiles", {})) if path.exists() else []
-    if name not in known and name != "default":
-        hint = faults.meant(name, known) or f"profiles are tables `[profiles.NAME]` in `{path}`"
-        raise errors.NotFound(f"There is no profile `{name}`", hint=hint)
