@@ -81,11 +81,19 @@ def count(many: Iterable[State]) -> StateCounts:
 
 
 def of_exception(error: BaseException, kind: str, timeout_seconds: float | None = None) -> State:
-    """The final state of a ``kind`` ("Flow" or "Task") of run whose code raised."""
-    if isinstance(error, errors.TimedOut) and timeout_seconds is not None:
-        return states.TimedOut(f"{kind} run exceeded timeout of {float(timeout_seconds)} seconds", error)
+    """The final state of a ``kind`` ("Flow" or "Task") of run whose code raised.
+
+    With ``timeout_seconds`` it is the run's own time that is up.
+    """
+    if timeout_seconds is not None:
+        message = f"{kind} run exceeded timeout of {float(timeout_seconds)} seconds"
+        told = errors.TimedOut(message).with_traceback(error.__traceback__)
+        told.__cause__ = error.__cause__
+        return states.TimedOut(message, told)
     if isinstance(error, KeyboardInterrupt):
         return states.Interrupted(f"{kind} run was interrupted from the keyboard", error)
+    if type(error).__name__ == "Interruption":
+        return states.Interrupted(f"{kind} run was interrupted, because the run that it belongs to was stopped", error)
     if type(error).__name__ == "CancelledError":
         return states.Cancelled(f"{kind} run was cancelled", error)
     if isinstance(error, errors.CrashedRun):
