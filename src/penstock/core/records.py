@@ -32,6 +32,8 @@ class ResultRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size: int = 0
     serializer: str = "pickle"
     kept: bool = True
+    storage: str = ""
+    """The folder that ``location`` is below of, when it is not the home's folder of results."""
 
 
 class JournalOpened(Record, frozen=True, tag="open"):

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,13 @@ def open_attempt(
     run_id = run_id or time.new_id()
     journals = folder.JournalFolder(settings.journals)
     path = journals.run_path(run_id)
-    _make_home(settings, path)
-    with folder.FolderLock(path):
-        number = 1 if is_new else _next_attempt(journals, run_id, past)
-        journal = create_journal(settings, time, run_id, number, folder.MAIN)
+    while True:
+        _make_home(settings, path)
+        with suppress(FileNotFoundError), folder.FolderLock(path):
+            number = 1 if is_new else _next_attempt(journals, run_id, past)
+            journal = create_journal(settings, time, run_id, number, folder.MAIN)
+            break
+        # Whoever folded the end of the last attempt has removed the folder in this very moment.
     try:
         history = None
         if past is not None and (not is_new or fork_of is not None):

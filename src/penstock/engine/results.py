@@ -157,8 +157,9 @@ class ResultStore:
             return ResultRecord(preview(value), kept=False, serializer=name)
         if len(data) <= self._inline_max_bytes and options.result_storage is None:
             return ResultRecord(preview(value), data, None, len(data), name)
-        root = self._root_for(options.result_storage)
-        return ResultRecord(preview(value), None, self._write(root, data), len(data), name)
+        storage = "" if options.result_storage is None else str(folder_of(options.result_storage))
+        location = self._write(Path(storage) if storage else self.root, data)
+        return ResultRecord(preview(value), None, location, len(data), name, storage=storage)
 
     def load(self, record: ResultRecord, options: Any = None) -> Any:
         """The value again. Raises `MissingResult` if it was not kept, or cannot be read back."""
@@ -167,7 +168,7 @@ class ResultStore:
         given = None if options is None else options.result_serializer
         serializer = SERIALIZERS.get(record.serializer) or serializer_of(given)[1]
         try:
-            data = record.inline if record.inline is not None else self._read(record.location or "", options)
+            data = record.inline if record.inline is not None else self._read(record)
             return serializer.loads(data)
         except errors.MissingResult:
             raise
@@ -176,11 +177,8 @@ class ResultStore:
                 f"A kept result cannot be read back ({type(error).__name__}: {error}): {record.preview}"
             ) from error
 
-    def _root_for(self, storage: Any) -> Path:
-        return self.root if storage is None else folder_of(storage)
-
-    def _read(self, location: str, options: Any) -> bytes:
-        path = self._root_for(None if options is None else options.result_storage) / location
+    def _read(self, record: ResultRecord) -> bytes:
+        path = (Path(record.storage) if record.storage else self.root) / (record.location or "")
         try:
             data = path.read_bytes()
         except OSError as error:

@@ -117,6 +117,7 @@ class ThreadCrew(Crew):
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._waiting = 0
+        self._leaving = 0
         self._done = 0
         self._foreman: threading.Thread | None = None
         self._closed = threading.Event()
@@ -155,8 +156,10 @@ class ThreadCrew(Crew):
                 working = len(self._threads) - self._waiting
                 is_busy = used - before[1] > 0.5 * (elapsed - before[2])
                 if is_busy and done - before[0] > SHORT_JOBS * min(max(working, 1), BUSY_WORKERS):
-                    for _ in range(working // 2):
-                        self._ready.put(None)  # half of the workers may go
+                    if not self._leaving:
+                        self._leaving = working // 2
+                        for _ in range(self._leaving):
+                            self._ready.put(None)  # whoever takes it leaves
                     continue
                 for _ in range(min(max(working, 1), self._ready.qsize(), self.max_workers - working)):
                     self._add_worker()
@@ -187,6 +190,7 @@ class ThreadCrew(Crew):
             self.leave()
             with self._lock:
                 self._threads.discard(me)
+                self._leaving = max(self._leaving - 1, 0)
 
     def leave(self) -> None:
         """A worker thread ends."""

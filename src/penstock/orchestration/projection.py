@@ -347,7 +347,7 @@ class Projection:
     def _packed(self, kept: ResultRecord | None) -> bytes | None:
         if kept is None:
             return None
-        if kept.location is not None:
+        if kept.location is not None and not kept.storage:  # a folder of the user's own is theirs to keep
             self.result_files.add(kept.location)
         return pack(kept)
 
