@@ -25,5 +25,5 @@ def emit(event: str, **details: Any) -> None:
     for subscriber in tuple(_subscribers):
         try:
             subscriber(event, details)
-        except Exception:  # noqa: BLE001, S110, PERF203  telemetry must not break what it watches
+        except Exception:  # noqa: BLE001, S110  telemetry must not break what it watches
             pass

@@ -22,6 +22,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
+    Command("quickstart", "penstock.cli.quickstart:quickstart", "Run a real ETL here, from download to report."),
     Command("init", "penstock.cli.init:init", "Start a project: write a flow that runs, to make your own out of."),
     Command("run", "penstock.cli.run:run", "Run a flow of a file, here and now."),
     Command("flow", "penstock.cli.flow:app", "Flows that have run."),

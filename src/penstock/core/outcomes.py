@@ -17,6 +17,10 @@ MOST_TEXT = 10_000
 """So many characters of what an exception says are recorded as a state's message."""
 
 
+class Interruption(BaseException):
+    """Sent into code whose time is up. Not an Exception, so that ``except Exception`` does not eat it."""
+
+
 class StateCounts:
     """How many runs ended in which state. `add` is called with a lock held, or by one thread only."""
 
@@ -94,6 +98,8 @@ def of_exception(error: BaseException, kind: str, timeout_seconds: float | None 
         return states.Interrupted(f"{kind} run was interrupted from the keyboard", error)
     if type(error).__name__ == "Interruption":
         return states.Interrupted(f"{kind} run was interrupted, because the run that it belongs to was stopped", error)
+    if isinstance(error, Interruption):
+        return states.Interrupted(f"{kind} run was interrupted, because what called it was stopped", error)
     if type(error).__name__ == "CancelledError":
         return states.Cancelled(f"{kind} run was cancelled", error)
     if isinstance(error, errors.CrashedRun):

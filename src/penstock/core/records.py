@@ -233,6 +233,8 @@ class ProcessLost(Record, frozen=True, tag="lost"):
     run_id: str
     attempt: int
     reason: str
+    last_sign_at: int = 0
+    """When it last wrote something, which is when its runs ended as far as anyone knows (0: not known)."""
 
 
 class CommandIssued(Record, frozen=True, tag="cmd"):

@@ -14,14 +14,11 @@ from typing import Any
 
 from penstock import errors
 from penstock.clock import SYSTEM
+from penstock.core.outcomes import Interruption
 from penstock.engine.futures import crew_of_thread
 
 GRACE_SECONDS = 1.0
 """How long code that was interrupted may take to clean up before it is left behind."""
-
-
-class Interruption(BaseException):
-    """Sent into code whose time is up. Not an Exception, so that ``except Exception`` does not eat it."""
 
 
 def call_within(seconds: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -204,7 +204,8 @@ class History:
             more = {
                 other
                 for other, began in self.began.items()
-                if other not in affected and (self._caller(began) in affected or not affected.isdisjoint(began.upstream))
+                if other not in affected
+                and (self._caller(began) in affected or not affected.isdisjoint(began.upstream))
             }
             affected |= more
         return affected | {caller for each in affected for caller in self._callers(each)}

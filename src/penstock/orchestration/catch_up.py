@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -209,8 +210,18 @@ class _CatchUp:
             return False
         cursor = tx.journals.cursor(run_id, attempt, MAIN)
         reason = _reason(cursor, self._boot_id)
-        record(tx, run_id, records.ProcessLost(self._clock.now(), run_id, attempt, reason), attempt=attempt)
+        lost = records.ProcessLost(self._clock.now(), run_id, attempt, reason, self._last_sign_at(run_id, attempt))
+        record(tx, run_id, lost, attempt=attempt)
         return True
+
+    def _last_sign_at(self, run_id: str, attempt: int) -> int:
+        """When an attempt last wrote into a journal; 0 if none is left to tell."""
+        written = 0
+        for journal in self._folder.journals(run_id):
+            if journal.attempt == attempt:
+                with suppress(OSError):
+                    written = max(written, journal.path.stat().st_mtime_ns // 1000)
+        return written
 
     def _delete_journals(self, run_id: str) -> bool:
         """Delete a run's journals, once nobody opens another attempt of it and all of them are in the store."""

@@ -88,7 +88,8 @@ class Projection:
         clock = self._tick(record.at)
         row = self._flow_row(record.flow_run_id, record.at)
         if row.id == self.run_id and row.attempt < self.attempt and row.ended_at is None:
-            self._lose(record.at, row.attempt, f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began")
+            reason = f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began"
+            self._lose(record.at, row.attempt, reason, record.at)
         kept = self._packed(record.arguments)
         if (self.attempt, clock) > (row.began_attempt, row.began_clock):
             if row.began_attempt == 0:
@@ -244,10 +245,10 @@ class Projection:
 
     def _process_lost(self, record: records.ProcessLost) -> None:
         self._tick(record.at)
-        self._lose(record.at, record.attempt, record.reason)
+        self._lose(record.at, record.attempt, record.reason, min(record.last_sign_at or record.at, record.at))
 
-    def _lose(self, at: int, attempt: int, reason: str) -> None:
-        """Whatever the attempt has begun and not ended is Crashed."""
+    def _lose(self, at: int, attempt: int, reason: str, ended_at: int) -> None:
+        """Whatever the attempt has begun and not ended is Crashed, noticed ``at`` that time."""
         root = self._flow_row(self.run_id, at)
         if root.lost_attempt < attempt:
             root.lost_attempt = attempt
@@ -255,12 +256,12 @@ class Projection:
                 root.crashes += 1
         for row in self.flow_rows.values():
             if row.ended_at is None and row.attempt <= attempt:
-                _crash(row, at, "Crashed", reason)
+                _crash(row, ended_at, "Crashed", reason)
                 self.changed_flows[row.id] = row
                 self._event(at, "crashed", row.id, state="Crashed", message=reason, attempt=attempt)
         for task in self.task_rows.values():
             if task.ended_at is None and task.attempt <= attempt:
-                _crash(task, at, "Interrupted", reason)
+                _crash(task, ended_at, "Interrupted", reason)
                 self.changed_tasks[task.id] = task
 
     def _crash_if_lost(self, row: FlowRow | TaskRow) -> None:
@@ -393,7 +394,7 @@ def _crash(row: FlowRow | TaskRow, at: int, name: str, reason: str) -> None:
     row.state_type = "CRASHED"
     row.state_name = name
     row.state_message = reason
-    row.ended_at = at
+    row.ended_at = max(at, row.started_at or 0)
 
 
 def _describe(row: FlowRow, record: records.FlowRunBegan) -> None:
