@@ -153,8 +153,15 @@ def _with_states(value: Any) -> Any:
     if isinstance(value, MappedFutures):
         return [future.state for future in value]
     if isinstance(value, list | tuple | set) and _futures(value):
-        return type(value)(each.state if isinstance(each, Future | AsyncFuture) else each for each in value)
+        return type(value)(each for item in value for each in _states_of(item))
     return value
+
+
+def _states_of(item: Any) -> list[Any]:
+    """An item that a flow returned among others: the states of futures, anything else as it is."""
+    if isinstance(item, MappedFutures):
+        return [future.state for future in item]
+    return [item.state if isinstance(item, Future | AsyncFuture) else item]
 
 
 def _diverged(run: FlowRun, state: State) -> State:
