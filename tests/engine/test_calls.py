@@ -784,4 +784,4 @@ def test_unknown_options_are_told_with_the_nearest_known_one():
         with pytest.raises(errors.UnknownOption, match="known options: "):
             decorator(xyzzy=3)(add.fn)
     with pytest.raises(errors.UnknownOption):
-        add.with_options(nonsense=1)  # type: ignore[call-arg]
+        add.with_options(nonsense=1)  # type: ignore[call-arg]  the mistake is what is tested

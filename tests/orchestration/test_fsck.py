@@ -97,7 +97,7 @@ def test_a_sound_home_has_no_problems(opened: Opened, rich: WrittenRun, complete
 def test_whatever_is_changed_in_the_store_is_found(
     settings: Settings, opened: Opened, rich: WrittenRun, statement: str, kind: str, message: str
 ):
-    opened().close()  # pyright: ignore[reportAttributeAccessIssue]
+    opened().close()  # pyright: ignore[reportAttributeAccessIssue]  our own fake
     corrupt(settings, statement)
 
     with opened() as home:

@@ -331,7 +331,7 @@ def test_what_is_still_readable_of_a_damaged_store_can_be_salvaged(path: Path, t
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("leftover_log", [False, True])
-def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_log: bool):  # noqa: FBT001
+def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_log: bool):  # noqa: FBT001  a parameter of the test
     folder = tmp_path / "home"
     folder.mkdir()
     path = folder / "penstock.db"

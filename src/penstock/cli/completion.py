@@ -65,7 +65,7 @@ def _detected() -> Shell:
 def flow_runs(context: CompletionContext) -> Iterator[tuple[str, str]]:
     """Names of the latest runs, each with its flow and state, for a shell that completes ``RUN``."""
     from penstock import clock, settings  # noqa: PLC0415  a shell waits for this: nothing that is not needed
-    from penstock.orchestration import local, overview  # noqa: PLC0415
+    from penstock.orchestration import local, overview  # noqa: PLC0415  for those who look back
 
     with local.open_home(settings.load(), clock.SYSTEM, write=False) as home, home.reading() as tx:
         for run in overview.flow_runs(tx, name=context.incomplete or None, limit=50).items:

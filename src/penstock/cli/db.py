@@ -127,7 +127,7 @@ def rebuild(*, dry_run: arguments.DryRun = False, here: Here) -> None:
         terminal.say(f"The tables of `{here.settings.store}` would be made anew")
         return
     # Not opened by here.home(): a damaged database could not be caught up with first.
-    from penstock.orchestration import local  # noqa: PLC0415
+    from penstock.orchestration import local  # noqa: PLC0415  as above
 
     with local.open_home(here.settings, here.clock, write=False) as home:
         rebuilt = fsck.rebuild(home)

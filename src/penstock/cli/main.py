@@ -68,10 +68,10 @@ def call(
 
 def _dispatch(wanted: options.GlobalOptions, terminal: Terminal, environ: Mapping[str, str], time: clock.Clock) -> int:
     # Everything below needs cyclopts; `penstock --version` does not, and comes here never.
-    from cyclopts import CycloptsError  # noqa: PLC0415
+    from cyclopts import CycloptsError  # noqa: PLC0415  see above
 
-    from penstock.cli import faults, tree  # noqa: PLC0415
-    from penstock.cli.session import Session  # noqa: PLC0415
+    from penstock.cli import faults, tree  # noqa: PLC0415  see above
+    from penstock.cli.session import Session  # noqa: PLC0415  see above
 
     app = tree.build()
     line = _aliased(wanted.rest)
@@ -118,7 +118,7 @@ def _narrate(terminal: Terminal) -> Callable[[], None]:
     """With ``--verbose``: print what Penstock tells about its own doing."""
     if not terminal.verbose:
         return lambda: None
-    from penstock import telemetry  # noqa: PLC0415
+    from penstock import telemetry  # noqa: PLC0415  only for those who ask for it
 
     return telemetry.subscribe(
         lambda event, details: terminal.detail(" ".join([event, *(f"{key}={value}" for key, value in details.items())]))
@@ -155,7 +155,7 @@ def _streams() -> tuple[TextIO, TextIO, TextIO | None]:
     """The three streams of this process; one that was closed by whoever started it swallows what it gets."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]  a stream that is no text file has none
     null: TextIO | None = None
     if sys.stdout is None or sys.stderr is None:
         null = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  lives as long as the process
