@@ -551,7 +551,13 @@ def test_a_task_is_not_started_when_an_input_failed(ends: Ends):
         return state.name
 
     assert main() == "NotReady"
-    assert ends() == {"fail-0": "Failed", "add-0": "NotReady", "add-1": "NotReady", "add-2": "NotReady", "add-3": "NotReady"}
+    assert ends() == {
+        "fail-0": "Failed",
+        "add-0": "NotReady",
+        "add-1": "NotReady",
+        "add-2": "NotReady",
+        "add-3": "NotReady",
+    }
 
 
 def test_a_failure_can_be_allowed_and_is_then_given_as_the_exception():
@@ -761,7 +767,13 @@ def test_task_runs_are_counted_by_task_and_caller(recorded: Records):
 
     main()
 
-    assert sorted(each.name for each in recorded(records.TaskRunBegan)) == ["add-0", "add-1", "same-0", "same-1", "same-2"]
+    assert sorted(each.name for each in recorded(records.TaskRunBegan)) == [
+        "add-0",
+        "add-1",
+        "same-0",
+        "same-1",
+        "same-2",
+    ]
 
 
 # Submitting outside of a flow ---------------------------------------------------------------------

@@ -102,15 +102,15 @@ def test_arguments_that_do_not_fit_make_a_failed_run_without_running_the_body(re
     def main(number: int) -> None:
         ran.append(number)
 
-    state = main("three", return_state=True)  # type: ignore[arg-type]
+    state = main("three", return_state=True)  # type: ignore[arg-type]  the mistake is what is tested
     with pytest.raises(errors.ParameterError, match="number"):
-        main("three")  # type: ignore[arg-type]
+        main("three")  # type: ignore[arg-type]  the mistake is what is tested
 
     assert ran == []
     assert state.name == "Failed"
     assert state.message.startswith("Validation of flow parameters failed with error: ")
     assert [each.name for each in recorded(records.FlowRunEnded)] == ["Failed", "Failed"]
-    assert main("3", return_state=True).is_completed()  # type: ignore[arg-type]
+    assert main("3", return_state=True).is_completed()  # type: ignore[arg-type]  the mistake is what is tested
     assert ran == [3]
 
 
@@ -119,7 +119,7 @@ def test_arguments_are_not_validated_if_that_is_not_wanted():
     def main(number: int) -> Any:
         return number
 
-    assert main("three") == "three"  # type: ignore[arg-type]
+    assert main("three") == "three"  # type: ignore[arg-type]  the mistake is what is tested
 
 
 def test_a_call_that_python_itself_would_refuse_is_no_run(recorded: Records):
@@ -127,7 +127,7 @@ def test_a_call_that_python_itself_would_refuse_is_no_run(recorded: Records):
     def main(number: int) -> None: ...
 
     with pytest.raises(TypeError):
-        main(1, 2)  # type: ignore[call-arg]
+        main(1, 2)  # type: ignore[call-arg]  the mistake is what is tested
     assert recorded() == []
 
 
@@ -154,7 +154,7 @@ def test_with_options_changes_only_what_is_given():
     assert other.spec.retry.retries == 2
     assert repr(other) == "<flow 'two'>"
     with pytest.raises(errors.UnknownOption):
-        main.with_options(nmae="x")  # type: ignore[call-arg]
+        main.with_options(nmae="x")  # type: ignore[call-arg]  the mistake is what is tested
 
 
 # Flows in flows -----------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_flow_in_a_flow_is_a_run_of_its_own_for_which_a_task_run_stands(record
 
     @flow
     def outer() -> int:
-        return inner(1) + inner(2, wait_for=[add.submit(1)])  # type: ignore[call-arg]
+        return inner(1) + inner(2, wait_for=[add.submit(1)])  # type: ignore[call-arg]  flows take it, which their types do not say
 
     assert outer() == 5
     top, first, second = recorded(records.FlowRunBegan)
@@ -187,7 +187,7 @@ def test_a_subflow_that_fails_raises_in_its_caller_and_can_be_asked_for_its_stat
     def outer() -> str:
         with pytest.raises(ValueError, match="no"):
             inner(1)
-        refused = inner("x", return_state=True)  # type: ignore[arg-type]
+        refused = inner("x", return_state=True)  # type: ignore[arg-type]  the mistake is what is tested
         assert isinstance(refused.data, errors.ParameterError)
         return inner(1, return_state=True).name
 
@@ -205,8 +205,8 @@ def test_a_subflow_is_not_started_when_what_it_takes_or_waits_for_failed():
     def outer() -> list[str]:
         failed = fail.submit()
         return [
-            inner(failed, return_state=True).name,  # type: ignore[call-arg]
-            inner(wait_for=[failed], return_state=True).name,  # type: ignore[call-arg]
+            inner(failed, return_state=True).name,  # type: ignore[call-arg]  the mistake is what is tested
+            inner(wait_for=[failed], return_state=True).name,  # type: ignore[call-arg]  flows take it, which their types do not say
         ]
 
     assert outer() == ["NotReady", "NotReady"]
@@ -462,7 +462,10 @@ def test_each_final_state_has_its_hooks(option: str, state: states.State):
     def hook(flow_: Any, run: Any, entered: states.State) -> None:
         called.append(entered.name)
 
-    options: Any = {each: (lambda *_: called.append("wrong")) for each in ("on_failure", "on_crashed", "on_cancellation", "on_completion")}
+    options: Any = {
+        each: (lambda *_: called.append("wrong"))
+        for each in ("on_failure", "on_crashed", "on_cancellation", "on_completion")
+    }
     options[option] = hook
 
     @flow(**options)

@@ -96,7 +96,10 @@ def test_a_resume_executes_only_what_was_not_finished(run_id: Callable[[], str],
     assert result == "ablast"
     assert done == ["a", "b", "last"]
     began = recorded(records.FlowRunBegan)
-    assert [(each.attempt, each.source, each.name) for each in began] == [(1, "call", "one name"), (2, "resume", "one name")]
+    assert [(each.attempt, each.source, each.name) for each in began] == [
+        (1, "call", "one name"),
+        (2, "resume", "one name"),
+    ]
     assert began[0].flow_run_id == began[1].flow_run_id
 
 
@@ -194,7 +197,7 @@ def test_parameters_are_those_of_the_first_attempt_validated_again(run_id: Calla
         return months, year
 
     with pytest.raises(ConnectionError):
-        main(["1", "2"])  # type: ignore[list-item]
+        main(["1", "2"])  # type: ignore[list-item]  the mistake is what is tested
 
     assert main.resume(run_id()) == ([1, 2], 2021)
 
@@ -353,7 +356,11 @@ def test_the_start_of_a_task_that_runs_at_most_once_is_on_the_disk_before_its_bo
 
     @task(on_interrupt="fail")
     def pays() -> None:
-        (journal,) = [each for run in JournalFolder(home / "journals").run_ids() for each in JournalFolder(home / "journals").journals(run)]
+        (journal,) = [
+            each
+            for run in JournalFolder(home / "journals").run_ids()
+            for each in JournalFolder(home / "journals").journals(run)
+        ]
         seen.extend(isinstance(each, records.TaskRunBegan) for each in reader.read_all(journal.path))
 
     @flow
@@ -365,7 +372,9 @@ def test_the_start_of_a_task_that_runs_at_most_once_is_on_the_disk_before_its_bo
     assert seen.count(True) == 1
 
 
-def test_what_was_finished_stays_so_when_a_later_attempt_is_stopped_before_it_asks(run_id: Callable[[], str], gate: Any):
+def test_what_was_finished_stays_so_when_a_later_attempt_is_stopped_before_it_asks(
+    run_id: Callable[[], str], gate: Any
+):
     trouble = Trouble()
     blocked: list[bool] = []
 
@@ -823,7 +832,11 @@ def test_a_rerun_that_crashes_goes_on_by_a_resume(run_id: Callable[[], str], hom
     pipeline.rerun(run_id(), from_task="clean-0")
     (_, second) = JournalFolder(home / "journals").journals(run_id())
     piece = reader.read(second.path)
-    ended = [frame for frame, said in zip(piece.frames, reader.decoded(piece.frames, ""), strict=True) if isinstance(said, records.TaskRunEnded)]
+    ended = [
+        frame
+        for frame, said in zip(piece.frames, reader.decoded(piece.frames, ""), strict=True)
+        if isinstance(said, records.TaskRunEnded)
+    ]
     os.truncate(second.path, ended[0].end)
     done.clear()
 
@@ -948,7 +961,7 @@ def test_a_run_under_way_is_not_resumed_also_by_its_own_process(run_id: Callable
     @flow
     def main() -> str:
         with pytest.raises(errors.AlreadyRunning, match="Another process is executing this run"):
-            main.resume(current().id)  # type: ignore[union-attr]
+            main.resume(current().id)  # type: ignore[union-attr]  there is one here
         return "done"
 
     assert main() == "done"

@@ -56,7 +56,9 @@ Node = tuple[int, list[int], list[int]]
 def graphs(draw: st.DrawFn) -> list[Node]:
     """For each node: which task it is, the nodes that it takes, and those that it waits for."""
     size = draw(st.integers(1, 12))
-    before = [st.lists(st.integers(0, node - 1), max_size=3, unique=True) if node else st.just([]) for node in range(size)]
+    before = [
+        st.lists(st.integers(0, node - 1), max_size=3, unique=True) if node else st.just([]) for node in range(size)
+    ]
     return [(draw(st.integers(0, len(KINDS) - 1)), draw(before[node]), draw(before[node])) for node in range(size)]
 
 
@@ -79,7 +81,9 @@ def within_reason(work: Any) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "runner", [ThreadPoolTaskRunner(max_workers=1), ThreadPoolTaskRunner(max_workers=3), SequentialTaskRunner()], ids=str
+    "runner",
+    [ThreadPoolTaskRunner(max_workers=1), ThreadPoolTaskRunner(max_workers=3), SequentialTaskRunner()],
+    ids=str,
 )
 def test_any_graph_of_tasks_is_run_to_its_end_by_any_number_of_workers(runner: Any):
     @flow(task_runner=runner)

@@ -104,11 +104,21 @@ def _explained(context: caching.CacheContext, arguments: dict[str, Any]) -> list
 
 
 def _source(fn: Any) -> str:
+    """What a function does, as text that is the same in every process."""
     code = getattr(fn, "__code__", None)
-    if code is not None:
-        constants = [each for each in code.co_consts if not hasattr(each, "co_code")]
-        return f"{code.co_code.hex()} {constants!r} {code.co_names!r}"
-    return f"{fn!r}"
+    return f"{fn!r}" if code is None else _text_of(code)
+
+
+def _text_of(constant: Any) -> str:
+    """The text of a constant of compiled code; functions within a function are such constants too."""
+    if hasattr(constant, "co_code"):
+        constants = [_text_of(each) for each in constant.co_consts]
+        return f"{constant.co_code.hex()} {constants} {constant.co_names!r} {constant.co_freevars!r}"
+    if isinstance(constant, tuple):
+        return f"({[_text_of(each) for each in constant]})"
+    if isinstance(constant, frozenset):
+        return f"{{{sorted(map(_text_of, constant))}}}"
+    return repr(constant)
 
 
 class Lease:
@@ -176,9 +186,93 @@ def ask(run: TaskRun, asked: Question) -> Generator[Any, Any, CacheEntry | Lease
             with _computing_lock:
                 _computing.setdefault(path, set()).add(run.id)
             return lease
-        if _is_computed_by_a_caller(run, path):
-            return None
-        yield Sleep(wait_seconds)
+        callers = _callers(run)
+        _waiting[run.id] = (callers, path)
+        try:
+            if _would_wait_for_itself(callers, path, set()):
+                return None
+            yield Sleep(wait_seconds)
+        finally:
+            _waiting.pop(run.id, None)
+        wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
+
+
+_waiting: dict[str, tuple[frozenset[str], Path]] = {}
+"""The task runs that wait for an entry: the runs within which each was called, and where the entry lies."""
+
+
+def _callers(run: TaskRun) -> frozenset[str]:
+    """The runs within which a task run was called."""
+    found: list[str] = []
+    scope: Any = run.parent
+    while scope is not None:
+        found.append(scope.id)
+        scope = getattr(scope, "parent", None)
+    return frozenset(found)
+
+
+def _would_wait_for_itself(callers: frozenset[str], path: Path, seen: set[Path]) -> bool:
+    """Whether an entry is computed by one of these callers, or by a run within which one waits for them: for ever."""
+    with _computing_lock:
+        holders = frozenset(_computing.get(path, ()))
+    if holders & callers:
+        return True
+    seen.add(path)
+    return any(
+        other not in seen and holders & inside and _would_wait_for_itself(callers, other, seen)
+        for inside, other in list(_waiting.values())
+    )
+
+
+def give_back(self) -> None:
+        """Let others compute or read. Giving it back twice does nothing."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                self._path.unlink()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_computing: dict[Path, set[str]] = {}
+_computing_lock = threading.Lock()
+
+
+def ask(run: TaskRun, asked: Question) -> Generator[Any, Any, CacheEntry | Lease | None]:
+    """The entry, or a lease to compute it; None when the run computes without the cache.
+
+    Waits for another run that is computing the same key, unless that run waits for this one.
+    """
+    path = asked.path
+    if path is None:
+        asked.text = _told("no key", asked.components)
+        return None
+    if run.spec.refresh_cache:
+        asked.text = _told("refresh", asked.components)
+    wait_seconds = FIRST_WAIT_SECONDS
+    while True:
+        if not run.spec.refresh_cache:
+            entry, why = _read(path, asked, run.attempt.clock.now())
+            if entry is not None:
+                asked.text = _told(f"hit: computed by task run {entry.task_run_id}", asked.components)
+                return entry
+            asked.text = _told(f"miss: {why}", asked.components)
+        lease = Lease(path)
+        if lease.take():
+            # Between the look at the entry and the lease, somebody may have put it there.
+            if not run.spec.refresh_cache and _read(path, asked, run.attempt.clock.now())[0] is not None:
+                lease.give_back()
+                continue
+            with _computing_lock:
+                _computing.setdefault(path, set()).add(run.id)
+            return lease
+        callers = _callers(run)
+        _waiting[run.id] = (callers, path)
+        try:
+            if _would_wait_for_itself(callers, path, set()):
+                return None
+            yield Sleep(wait_seconds)
+        finally:
+            _waiting.pop(run.id, None)
         wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
 
 

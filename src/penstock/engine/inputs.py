@@ -231,9 +231,20 @@ class _LimitedBuffer(io.BytesIO):
         return super().write(data)
 
 
+class _CanonicalPickler(pickle.Pickler):
+    """Writes equal objects alike, whichever of their parts are one object, and in whatever order a set gives its own."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        if type(obj) is set or type(obj) is frozenset:
+            return type(obj).__name__, sorted(map(_pickled, obj))
+        return None
+
+
 def _pickled(value: Any) -> bytes:
     buffer = _LimitedBuffer()
-    pickle.Pickler(buffer, protocol=5).dump(value)
+    pickler = _CanonicalPickler(buffer, protocol=5)
+    pickler.fast = True  # no references back: an object that holds itself cannot be hashed
+    pickler.dump(value)
     return buffer.getvalue()
 
 
