@@ -253,6 +253,8 @@ def test_a_result_whose_file_is_gone_or_damaged_is_made_again_and_that_is_said(
     assert main.resume(run_id()) == 100_000
     assert done == ["large", "large"]
     assert [line for line in log() if "had completed, and runs again: The file of a result" in line]
+    assert main.resume(run_id()) == 100_000
+    assert done == ["large", "large"]
 
 
 def test_results_that_were_not_kept_are_made_again(run_id: Callable[[], str], log: Callable[[], list[str]]):

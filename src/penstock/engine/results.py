@@ -191,11 +191,19 @@ class ResultStore:
         digest = blake2b(data, digest_size=32).hexdigest()
         location = f"{digest[:2]}/{digest}"
         path = root / location
-        if path.exists():
+        if _holds(path, data):
             os.utime(path)  # retention goes by age
-            return location
-        write_whole(path, data)
+        else:
+            write_whole(path, data)
         return location
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file is there, and undamaged."""
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 class StoredResult(Unloaded):

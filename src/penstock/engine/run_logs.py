@@ -25,6 +25,10 @@ def logger_of(context: RunContext) -> str:
     return FLOW_RUNS if context is context.flow else TASK_RUNS
 
 
+MOST_TEXT = 1 << 20
+"""A line of the log is cut off after so many characters."""
+
+
 def say(context: RunContext, level: int, logger: str, message: str) -> None:
     """Record a line of the run's log, and show it to whoever watches."""
     attempt = context.attempt
@@ -33,6 +37,8 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
         sys.stderr.write(f"{message}\n")
         return
     task_run_id = None if context is context.flow else context.id
+    if len(message) > MOST_TEXT:
+        message = f"{message[:MOST_TEXT]}… ({len(message)} characters)"
     message = message.encode("utf-8", "backslashreplace").decode() if not message.isascii() else message
     attempt.journal.append(records.LogLine(at, context.flow.id, task_run_id, level, logger, message))
     attempt.log(context, at, level, message)
