@@ -105,15 +105,11 @@ def test_a_print_that_was_replaced_by_somebody_else_is_still_called(monkeypatch:
     import builtins
 
     seen: list[Any] = []
-    before = builtins.print
-    try:
-        builtins.print = lambda *values, **_: seen.append(values)
-        run_logs.capture_prints()
-        run_logs.capture_prints()
-        print("theirs")
-    finally:
-        builtins.print = before
-        run_logs.capture_prints()
+    monkeypatch.setattr(run_logs, "_print", run_logs._print)  # put back afterwards
+    monkeypatch.setattr(builtins, "print", lambda *values, **_: seen.append(values))
+    run_logs.capture_prints()
+    run_logs.capture_prints()
+    print("theirs")
 
     assert seen == [("theirs",)]
 
@@ -159,7 +155,9 @@ def test_outside_of_a_run_there_is_no_logger_of_a_run():
         get_run_logger()
 
 
-def test_a_log_call_that_does_not_fit_does_not_fail_the_run(log: Log):
+def test_a_log_call_that_does_not_fit_does_not_fail_the_run(log: Log, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logging.getLogger("penstock.flow_runs"), "propagate", False)  # pytest's own handler would raise
+
     @flow
     def main() -> int:
         get_run_logger().info("%d and %s", "wrong")
