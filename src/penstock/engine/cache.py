@@ -224,69 +224,6 @@ def _would_wait_for_itself(callers: frozenset[str], path: Path, seen: set[Path])
     )
 
 
-def give_back(self) -> None:
-        """Let others compute or read. Giving it back twice does nothing."""
-        if self._descriptor >= 0:
-            with suppress(OSError):
-                self._path.unlink()
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-_computing: dict[Path, set[str]] = {}
-_computing_lock = threading.Lock()
-
-
-def ask(run: TaskRun, asked: Question) -> Generator[Any, Any, CacheEntry | Lease | None]:
-    """The entry, or a lease to compute it; None when the run computes without the cache.
-
-    Waits for another run that is computing the same key, unless that run waits for this one.
-    """
-    path = asked.path
-    if path is None:
-        asked.text = _told("no key", asked.components)
-        return None
-    if run.spec.refresh_cache:
-        asked.text = _told("refresh", asked.components)
-    wait_seconds = FIRST_WAIT_SECONDS
-    while True:
-        if not run.spec.refresh_cache:
-            entry, why = _read(path, asked, run.attempt.clock.now())
-            if entry is not None:
-                asked.text = _told(f"hit: computed by task run {entry.task_run_id}", asked.components)
-                return entry
-            asked.text = _told(f"miss: {why}", asked.components)
-        lease = Lease(path)
-        if lease.take():
-            # Between the look at the entry and the lease, somebody may have put it there.
-            if not run.spec.refresh_cache and _read(path, asked, run.attempt.clock.now())[0] is not None:
-                lease.give_back()
-                continue
-            with _computing_lock:
-                _computing.setdefault(path, set()).add(run.id)
-            return lease
-        callers = _callers(run)
-        _waiting[run.id] = (callers, path)
-        try:
-            if _would_wait_for_itself(callers, path, set()):
-                return None
-            yield Sleep(wait_seconds)
-        finally:
-            _waiting.pop(run.id, None)
-        wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
-
-
-def _is_computed_by_a_caller(run: TaskRun, path: Path) -> bool:
-    """Whether a task run within which this one was called holds the lease: waiting would be for ever."""
-    holders = _computing.get(path, ())
-    scope: Any = run.parent
-    while scope is not None:
-        if scope.id in holders:
-            return True
-        scope = getattr(scope, "parent", None)
-    return False
-
-
 def give_back(run: TaskRun, asked: Question, lease: Lease) -> None:
     """The run has ended; whether or not it computed the value, others need not wait."""
     assert asked.path is not None
