@@ -463,7 +463,7 @@ def test_two_runs_of_one_async_subflow_at_once():
 
     @flow
     async def main() -> list[int]:
-        return await asyncio.gather(sub(1), sub(2), sub(1))
+        return list(await asyncio.gather(sub(1), sub(2), sub(1)))
 
     assert asyncio.run(main()) == [2, 4, 2]
 
@@ -796,4 +796,4 @@ def test_unknown_options_are_told_with_the_nearest_known_one():
         with pytest.raises(errors.UnknownOption, match="known options: "):
             decorator(xyzzy=3)(add.fn)
     with pytest.raises(errors.UnknownOption):
-        add.with_options(nonsense=1)  # type: ignore[call-arg]  the mistake is what is tested
+        add.with_options(nonsense=1)

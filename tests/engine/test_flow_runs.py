@@ -102,15 +102,15 @@ def test_arguments_that_do_not_fit_make_a_failed_run_without_running_the_body(re
     def main(number: int) -> None:
         ran.append(number)
 
-    state = main("three", return_state=True)  # type: ignore[arg-type]  the mistake is what is tested
+    state = main("three", return_state=True)
     with pytest.raises(errors.ParameterError, match="number"):
-        main("three")  # type: ignore[arg-type]  the mistake is what is tested
+        main("three")
 
     assert ran == []
     assert state.name == "Failed"
     assert state.message.startswith("Validation of flow parameters failed with error: ")
     assert [each.name for each in recorded(records.FlowRunEnded)] == ["Failed", "Failed"]
-    assert main("3", return_state=True).is_completed()  # type: ignore[arg-type]  the mistake is what is tested
+    assert main("3", return_state=True).is_completed()
     assert ran == [3]
 
 
@@ -119,7 +119,7 @@ def test_arguments_are_not_validated_if_that_is_not_wanted():
     def main(number: int) -> Any:
         return number
 
-    assert main("three") == "three"  # type: ignore[arg-type]  the mistake is what is tested
+    assert main("three") == "three"
 
 
 def test_a_call_that_python_itself_would_refuse_is_no_run(recorded: Records):
@@ -127,7 +127,7 @@ def test_a_call_that_python_itself_would_refuse_is_no_run(recorded: Records):
     def main(number: int) -> None: ...
 
     with pytest.raises(TypeError):
-        main(1, 2)  # type: ignore[call-arg]  the mistake is what is tested
+        main(1, 2)
     assert recorded() == []
 
 
@@ -154,7 +154,7 @@ def test_with_options_changes_only_what_is_given():
     assert other.spec.retry.retries == 2
     assert repr(other) == "<flow 'two'>"
     with pytest.raises(errors.UnknownOption):
-        main.with_options(nmae="x")  # type: ignore[call-arg]  the mistake is what is tested
+        main.with_options(nmae="x")
 
 
 # Flows in flows -----------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_flow_in_a_flow_is_a_run_of_its_own_for_which_a_task_run_stands(record
 
     @flow
     def outer() -> int:
-        return inner(1) + inner(2, wait_for=[add.submit(1)])  # type: ignore[call-arg]  flows take it, which their types do not say
+        return inner(1) + inner(2, wait_for=[add.submit(1)])
 
     assert outer() == 5
     top, first, second = recorded(records.FlowRunBegan)
@@ -187,7 +187,7 @@ def test_a_subflow_that_fails_raises_in_its_caller_and_can_be_asked_for_its_stat
     def outer() -> str:
         with pytest.raises(ValueError, match="no"):
             inner(1)
-        refused = inner("x", return_state=True)  # type: ignore[arg-type]  the mistake is what is tested
+        refused = inner("x", return_state=True)
         assert isinstance(refused.data, errors.ParameterError)
         return inner(1, return_state=True).name
 
@@ -205,8 +205,8 @@ def test_a_subflow_is_not_started_when_what_it_takes_or_waits_for_failed():
     def outer() -> list[str]:
         failed = fail.submit()
         return [
-            inner(failed, return_state=True).name,  # type: ignore[call-arg]  the mistake is what is tested
-            inner(wait_for=[failed], return_state=True).name,  # type: ignore[call-arg]  flows take it, which their types do not say
+            inner(failed, return_state=True).name,
+            inner(wait_for=[failed], return_state=True).name,
         ]
 
     assert outer() == ["NotReady", "NotReady"]
@@ -337,7 +337,7 @@ def test_a_flow_may_swallow_anything_its_tasks_raise():
         for kind in (KeyboardInterrupt, SystemExit, ValueError):
             try:
                 raises(kind)
-            except BaseException:  # noqa: BLE001, S110  that is its point
+            except BaseException:  # noqa: BLE001  that is its point
                 pass
         return "survived"
 
@@ -377,7 +377,7 @@ def test_exceptions_that_cannot_tell_of_themselves_are_recorded(ends: Ends, log:
         raise ValueError("caf\udce9")
 
     @flow
-    def main() -> list[str]:
+    def main() -> list[str | None]:
         return [fails(return_state=True).message, surrogate(return_state=True).message]
 
     assert main() == [

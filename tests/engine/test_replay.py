@@ -197,7 +197,7 @@ def test_parameters_are_those_of_the_first_attempt_validated_again(run_id: Calla
         return months, year
 
     with pytest.raises(ConnectionError):
-        main(["1", "2"])  # type: ignore[list-item]  the mistake is what is tested
+        main(["1", "2"])
 
     assert main.resume(run_id()) == ([1, 2], 2021)
 
@@ -963,7 +963,7 @@ def test_a_run_under_way_is_not_resumed_also_by_its_own_process(run_id: Callable
     @flow
     def main() -> str:
         with pytest.raises(errors.AlreadyRunning, match="Another process is executing this run"):
-            main.resume(current().id)  # type: ignore[union-attr]  there is one here
+            main.resume(current().id)
         return "done"
 
     assert main() == "done"
