@@ -1,4 +1,4 @@
-"""Penstock: plain Python workflows over a data lake. A run is a journal."""
+"""Penstock: plain Python workflows that survive `kill -9`. A run is a journal."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 DEFAULTS = Parameter(negative=())
 """Of all parameters: a flag has no `--no-` twin."""
 
-DESCRIPTION = "Plain Python workflows over a data lake: run them, watch them, resume them, ask them why."
+DESCRIPTION = "Plain Python workflows that survive `kill -9`: run them, watch them, resume them, ask them why."
 
 
 class Command(NamedTuple):
