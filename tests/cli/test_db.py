@@ -70,8 +70,9 @@ def test_prune_asks_before_it_forgets(penstock: Call, runs: Any):
     assert len(names(penstock)) == 1
 
 
-def test_prune_asks_nothing_when_there_is_nothing_to_forget(penstock: Call):
-    assert penstock("db", "prune").code == 0
+@pytest.mark.parametrize("line", [(), ("--yes",), ("--dry-run",)])
+def test_prune_asks_nothing_when_there_is_nothing_to_forget(penstock: Call, line: Any):
+    assert penstock("db", "prune", *line) == (0, "", "There is nothing to forget or delete; 0 runs stay\n")
 
 
 def test_a_backup_can_be_restored(penstock: Call, runs: Any, tmp_path: Path):

@@ -35,6 +35,19 @@ def main(number: int = 1) -> int:
     return number
 """
 
+NESTED = """
+from penstock import flow
+
+
+@flow(flow_run_name="month-{number}")
+def month(number: int) -> float:
+    return 1 / (2 - number)
+
+@flow
+def months() -> float:
+    return month(1) + month(2)
+"""
+
 
 @pytest.fixture
 def failed(penstock: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -159,3 +172,15 @@ def test_rerun_and_fork_can_be_rehearsed(penstock: Call, mended: Any):
     )
     assert penstock("flow-run", "fork", mended, "-p", "number=x", "--dry-run").code == 2
     assert runs(penstock) == [("Failed", 1)]
+
+
+@pytest.mark.parametrize("month", [1, 2])
+def test_a_subflow_run_leads_to_the_run_that_can_be_resumed(penstock: Call, tmp_path: Path, month: int):
+    (tmp_path / "nested.py").write_text(NESTED)
+    penstock("run", f"{tmp_path}/nested.py:months", "-q")
+    root = json.loads(penstock("flow-run", "ls", "--roots", "--json", "id").out)[0]["id"]
+
+    ran = penstock("flow-run", "inspect", f"month-{month}")
+
+    hint = f"it ran as a part of another run, which can be run again: `penstock flow-run inspect {root}`"
+    assert ran.err == f"hint: {hint}\n"

@@ -70,7 +70,10 @@ def prune(
     terminal = here.terminal
     with here.home() as home:
         doomed = retention.prune(home, older_than_days=days, keep_runs=keep, dry_run=True)
-        if dry_run or not any((doomed.runs, doomed.result_files, doomed.cache_entries, doomed.leftovers)):
+        if not any((doomed.runs, doomed.result_files, doomed.cache_entries, doomed.leftovers)):
+            terminal.say(f"There is nothing to forget or delete; {humanize.counted(doomed.runs_kept, 'run')} stay")
+            return
+        if dry_run:
             terminal.say(_told(doomed))
             return
         if not yes:

@@ -65,6 +65,8 @@ def page(session: Session, facts: Facts) -> str:
 
 def next_steps(run: FlowRun) -> str:
     """How to go on with a run in this state."""
+    if run.is_final and run.parent_flow_run_id is not None:
+        return f"it ran as a part of another run, which can be run again: `penstock flow-run inspect {run.root_run_id}`"
     if run.state_type is StateType.COMPLETED:
         return f"run it again from one of its tasks: `penstock flow-run rerun {run.name} --from TASK`"
     if run.is_final:

@@ -131,11 +131,7 @@ class LiveDisplay(PlainDisplay):
         took = duration(run.attempt.clock.now() - run.started_at)
         under_way = list(run.attempt.running.values())
         now = f", now {', '.join(under_way[:3])}{', …' if len(under_way) > 3 else ''}" if under_way else ""
-        try:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
-        except (OSError, ValueError):
-            width = 80
-        return f"{run.name}: {took}{_told(run)}{now}"[: max(width - 1, 10)]
+        return f"{run.name}: {took}{_told(run)}{now}"[: max(width() - 1, 10)]
 
     def _write(self, text: str) -> None:
         with self._lock:
@@ -163,6 +159,14 @@ def _told(run: FlowRun) -> str:
 
 def _why(state: State) -> str:
     return f": {state.message}" if state.message and not state.is_completed() else ""
+
+
+def width() -> int:
+    """The columns of the terminal; 80 if it is none, or does not know."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def duration(microseconds: int) -> str:
