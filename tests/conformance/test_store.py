@@ -402,7 +402,7 @@ def test_all_rows_can_be_forgotten(store: Store):
 
 
 def test_a_transaction_keeps_all_or_nothing(store: Store):
-    with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012  both are the point
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
         tx.flow_runs.save([flow_row(1)])
         _ = 1 / 0
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock import ThreadPoolTaskRunner, errors, flow, task, task_input_hash
+from penstock import ThreadPoolTaskRunner, errors, flow, task, task_input_hash, wait
 from penstock.core import records
 from penstock.core.caching import DEFAULT, INPUTS, NO_CACHE, TASK_SOURCE
 from penstock.engine.inputs import digest_of

@@ -142,7 +142,7 @@ def test_code_that_swallows_everything_cannot_go_on_as_if_it_had_been_recorded(h
         for number in range(3):
             try:
                 work(number)
-            except BaseException:  # noqa: BLE001, S112  that is its point
+            except BaseException:  # noqa: BLE001  that is its point
                 continue
         return "went on"
 
@@ -205,4 +205,4 @@ def test_a_run_can_be_resumed_once_the_disk_is_mended(home: Path):
     (run_id,) = JournalFolder(home / "journals").run_ids()
 
     assert main.resume(run_id) == 2
-    assert ran == [1, 2, 2] or ran == [1, 2]
+    assert ran in ([1, 2, 2], [1, 2])

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def said(journal: JournalWriter) -> list[Any]:
 
 
 @contextmanager
-def room_for(journal: JournalWriter, more: int) -> Iterator[Callable[[], None]]:
+def room_for(journal: JournalWriter, more: int) -> Generator[Callable[[], None]]:
     """Files of this process may not grow further than the journal by so many bytes; call to lift it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 

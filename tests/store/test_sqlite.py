@@ -96,7 +96,7 @@ def test_a_lock_that_tells_nothing_is_held_by_another_process(path: Path):
 
 def test_a_transaction_that_raises_leaves_nothing(path: Path):
     with SqliteStore.open(path, write=True) as store:
-        with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012  both are the point
+        with pytest.raises(ZeroDivisionError), store.transaction() as tx:
             tx.meta.put("a", "1")
             _ = 1 / 0
         assert value(store, "a") is None
@@ -331,7 +331,7 @@ def test_what_is_still_readable_of_a_damaged_store_can_be_salvaged(path: Path, t
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.parametrize("leftover_log", [False, True])
-def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_log: bool):  # noqa: FBT001  a parameter of the test
+def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_log: bool):
     folder = tmp_path / "home"
     folder.mkdir()
     path = folder / "penstock.db"

@@ -232,7 +232,7 @@ class _LimitedBuffer(io.BytesIO):
 
 
 class _CanonicalPickler(pickle.Pickler):
-    """Writes equal objects alike, whichever of their parts are one object, and in whatever order a set gives its own."""
+    """Writes equal objects alike: whichever of their parts are one object, whatever order a set gives its own."""
 
     def persistent_id(self, obj: Any) -> Any:
         if type(obj) is set or type(obj) is frozenset:
