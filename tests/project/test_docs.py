@@ -46,7 +46,9 @@ DIFFERS = (
     (re.compile(r"(?<= in )[\d.]+ m?s(?= \()"), "A MOMENT"),
     (re.compile(r"^NAME +FLOW( .*?) STARTED +TOOK +ID$", re.MULTILINE), r"NAME FLOW\1 STARTED TOOK ID"),
     (
-        re.compile(r"^[a-z]+-[a-z]+  +(\S.*?) +[\d-]{10} [\d:]{8} \w+ +[\d.]+ \w+  [\da-f]{8}-[\da-f]{4}$", re.MULTILINE),
+        re.compile(
+            r"^[a-z]+-[a-z]+  +(\S.*?) +[\d-]{10} [\d:]{8} \w+ +[\d.]+ \w+  [\da-f]{8}-[\da-f]{4}$", re.MULTILINE
+        ),
         r"RUN \1 TIME A MOMENT ID",
     ),
 )
