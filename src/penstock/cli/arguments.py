@@ -18,7 +18,7 @@ FlowRun = Annotated[
     str,
     Parameter(
         metavar="RUN",
-        help="The run: its name, its id, or a beginning of the id that no other has.",
+        help="The run: its name (of several, the newest), its id, or a beginning of the id that no other has.",
         completer=completion.flow_runs,
     ),
 ]
