@@ -141,7 +141,7 @@ def test_what_cannot_be_read_back_is_missing(store: ResultStore):
 
 
 def test_folders_for_results_are_local():
-    assert local.folder_of("file:///tmp/x") == Path("/tmp/x")
+    assert local.folder_of("file:///some/x") == Path("/some/x")
     assert local.folder_of("~/x") == Path.home() / "x"
 
     class FileSystem:
