@@ -169,6 +169,12 @@ class ThreadCrew(Crew):
                 self._add_worker()
 
     def _work(self) -> None:
+        try:
+            self._do_jobs()
+        except limits.Interruption:
+            return  # the run was stopped, and this worker had nothing to do
+
+    def _do_jobs(self) -> None:
         crew_of_thread.crew = self
         me = threading.current_thread()
         ready = self._ready
@@ -297,12 +303,27 @@ class LoopThread:
             loop.close()
 
     def stop(self) -> None:
-        """Cancel the coroutines under way."""
+        """Cancel the coroutines under way, and wait a little for them to end."""
         loop = self._loop
-        if loop is not None:
+        if loop is None:
+            return
+        ended = threading.Event()
+
+        async def cancel() -> None:
+            import asyncio  # noqa: PLC0415  as above
+
             jobs = list(self._jobs)
             for task in jobs:
-                loop.call_soon_threadsafe(task.cancel)
+                task.cancel()
+            if jobs:
+                await asyncio.wait(jobs, timeout=STOP_SECONDS)
+            ended.set()
+
+        def begin() -> None:
+            self._ending = loop.create_task(cancel())
+
+        loop.call_soon_threadsafe(begin)
+        ended.wait(STOP_SECONDS + 1)
 
     def close(self) -> None:
         """End the thread once the coroutines have ended."""
