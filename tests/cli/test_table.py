@@ -63,3 +63,10 @@ def test_a_table_fits_when_its_columns_may_shrink(texts: list[str], width: int):
 
     assert len(drawn.split("\n")) == len(texts) + 1
     assert all(table.text_width(line) <= width for line in drawn.split("\n"))
+
+
+def test_a_heading_out_of_data_cannot_speak_to_the_terminal():
+    shown = table.draw(SCREEN, (Column("a\x1b]0;b\x07\nc"),), [[Cell("1")]], width=None)
+
+    assert not {"\x1b", "\x07"} & set(shown)
+    assert len(shown.split("\n")) == 2

@@ -29,13 +29,14 @@ class Column(NamedTuple):
 
 def draw(terminal: Terminal, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, width: int | None) -> str:
     """A table with headings. Columns that may shrink do, widest first, until it fits ``width``."""
+    titles = [one_line(column.title) for column in columns]
     texts = [[one_line(cell.text) for cell in row] for row in rows]
     widths = [
-        max([len(column.title), *(text_width(row[index]) for row in texts)]) for index, column in enumerate(columns)
+        max([text_width(title), *(text_width(row[index]) for row in texts)]) for index, title in enumerate(titles)
     ]
     if width is not None:
         widths = _fitted(columns, widths, width)
-    lines = [_line(terminal, columns, widths, [Cell(column.title, "bold") for column in columns])]
+    lines = [_line(terminal, columns, widths, [Cell(title, "bold") for title in titles])]
     lines += [
         _line(terminal, columns, widths, [Cell(text, cell.style) for text, cell in zip(row, cells, strict=True)])
         for row, cells in zip(texts, rows, strict=True)
