@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -289,24 +289,30 @@ def _resolve_fields(value: Any, settle: Callable[[Any], Any]) -> Any:
 
 
 def _walk(value: Any, visited: set[int]) -> Iterator[Any]:
-    """The value and all that lies in it, each container once."""
-    if isinstance(value, AsyncFuture):
-        value = value.sync
-    yield value
-    if type(value) in PLAIN or isinstance(value, quote | Future | MappedFutures) or id(value) in visited:
-        return
-    visited.add(id(value))
+    """The value and all that lies in it, each container once, however deep it lies."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, AsyncFuture):
+            value = value.sync
+        yield value
+        if type(value) in PLAIN or isinstance(value, quote | Future | MappedFutures) or id(value) in visited:
+            continue
+        visited.add(id(value))
+        waiting.extend(reversed(_parts(value)))
+
+
+def _parts(value: Any) -> list[Any]:
+    """What lies directly in a value."""
     if isinstance(value, Annotated):
-        yield from _walk(value.value, visited)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _walk(item, visited)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _walk(item, visited)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _walk(getattr(value, field.name, None), visited)
+        return [value.value]
+    if isinstance(value, dict):
+        return list(cast("dict[Any, Any]", value).values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(cast("Iterable[Any]", value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in fields(value)]
+    return []
 
 
 def futures_in(value: Any) -> Iterator[Future | MappedFutures]:
