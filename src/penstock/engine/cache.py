@@ -23,7 +23,7 @@ from penstock.engine import run_logs
 from penstock.engine.effects import Sleep
 from penstock.engine.inputs import digest_of
 from penstock.engine.runs import TaskRun
-from penstock.files.local import folder_of, write_whole
+from penstock.files.local import folder_of, make_folder, write_whole
 from penstock.journal import folder
 
 FIRST_WAIT_SECONDS = 0.005
@@ -130,7 +130,7 @@ class Lease:
 
     def take(self) -> bool:
         """Try to become the one who computes."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         if not folder.lock(descriptor, wait=False) or not self._is_in_place(descriptor):
             os.close(descriptor)

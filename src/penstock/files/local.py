@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from penstock import errors
 
 _CHUNK = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def folder_of(storage: Any) -> Path:
@@ -29,11 +32,11 @@ def folder_of(storage: Any) -> Path:
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in place whole: written aside, synced, renamed, and its folder synced.
 
-    Raises `StorageFull` when it cannot be written.
+    Raises `StorageFull` when there is no room or no right to write it, `JournalLost` when the disk fails.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             view = memoryview(data)
@@ -45,11 +48,24 @@ def write_whole(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise errors.StorageFull(
-            f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`",
-            hint="free some space, then continue with `penstock flow-run resume`",
-        ) from error
+        with suppress(OSError):
+            temporary.unlink()
+        message = f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`"
+        if error.errno == errno.EIO:
+            hint = "mend the disk, then continue with `penstock flow-run resume`"
+            raise errors.JournalLost(message, hint=hint) from error
+        what = "free some space" if error.errno in _FULL else "let the folder be written"
+        raise errors.StorageFull(message, hint=f"{what}, then continue with `penstock flow-run resume`") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and what is missing above it, for its owner only, whatever the umask is."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(PermissionError):  # a folder that may be written and not read
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
