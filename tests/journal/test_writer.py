@@ -536,6 +536,51 @@ def test_a_sync_that_fails_in_the_background_is_told_by_the_next_append(new_writ
         journal.append(line(2))
 
 
+def test_a_sync_that_failed_in_the_background_is_told_at_the_end_at_the_latest(new_writer: NewWriter, disk: Any):
+    journal = new_writer()
+    disk.break_syncs(journal)
+    journal.append(line(1))
+    assert journal._syncer is not None
+    journal._syncer.join(20)
+
+    with pytest.raises(errors.JournalLost):
+        journal.close()
+    assert journal._descriptor not in open_descriptors()
+
+
+def test_a_journal_that_cannot_even_be_begun_is_not_left_behind(tmp_path: Path):
+    path = tmp_path / "1.main.journal"
+    opened = records.JournalOpened(1, "run", 1, "main", "host", "boot", 1, 0, "0.1.0")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = open_descriptors()
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(errors.JournalError):
+            JournalWriter(path, opened)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    assert not path.exists()
+    assert open_descriptors() == before
+
+
+def test_a_journal_does_not_take_the_place_of_a_closed_stderr(new_writer: NewWriter):
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        journal = new_writer()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(2, b"a library complains")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+    journal.append(line(1))
+    assert said(journal) == [line(1)]
+
+
 def test_a_write_that_fails_while_more_room_is_made_is_a_failed_write(new_writer: NewWriter, disk: Any):
     journal = new_writer(ballast=RescuingBallast(lambda: disk.break_writes(journal)))
     disk.fill_up(journal)

@@ -16,6 +16,7 @@ from penstock.journal.ballast import Ballast
 SYNC_INTERVAL_SECONDS = 0.01
 """What is recorded reaches the disk within this time of a power failure (kill -9 loses nothing)."""
 
+_STDERR = 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -42,18 +43,25 @@ class JournalWriter:
         self._max_bytes = max_bytes
         self._ballast = ballast
         self._lost: BaseException | None = None
+        self._is_told = False
         self._lock = threading.Lock()
         self._define_lock = threading.Lock()
         self._pending: list[bytes] = []
         self._defined: dict[str, int] = {}
         self._is_forked = False
+        self._in_doubt = False
         self._dirty = threading.Event()
         self._syncer: threading.Thread | None = None
         self._closing = False
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(path, flags, 0o600)
+        self._descriptor = _above_the_standard_ones(os.open(path, flags, 0o600))
         folder.lock(self._descriptor, wait=True)
-        self._write(frames.MAGIC + frames.frame(records.encode(opened)))
+        try:
+            self._write(frames.MAGIC + frames.frame(records.encode(opened)))
+        except errors.JournalError:
+            path.unlink(missing_ok=True)  # nobody has been told of it
+            os.close(self._descriptor)
+            raise
         _open_writers.add(self)
 
     def append(self, record: records.Record) -> int:
@@ -109,7 +117,10 @@ class JournalWriter:
             self._lose(error)
 
     def close(self) -> None:
-        """Sync, and let go of the lock. Closing twice does nothing."""
+        """Sync, and let go of the lock. Closing twice does nothing.
+
+        Raises `JournalLost` if that fails, or a sync has failed of which no caller knows yet.
+        """
         with self._lock:
             if self._closing:
                 return
@@ -118,7 +129,7 @@ class JournalWriter:
         if self._syncer is not None and self._syncer is not threading.current_thread():
             self._syncer.join()
         try:
-            if self._lost is None and not self._is_forked:
+            if not self._is_forked and not self._is_told:
                 self.sync()
         finally:
             with self._lock:
@@ -140,6 +151,9 @@ class JournalWriter:
             self._refuse_if_unusable()
         with self._lock:
             self._refuse_if_closed()
+            if self._in_doubt:
+                # A thread whose time was up was interrupted between writing and telling so.
+                self.size = os.fstat(self._descriptor).st_size
             offset = self.size
             if self._pending:
                 before = b"".join(self._pending)
@@ -147,6 +161,7 @@ class JournalWriter:
                 data = before + data
             if not data:
                 return offset
+            self._in_doubt = True
             try:
                 written = os.write(self._descriptor, data)
             except OSError as error:
@@ -155,6 +170,7 @@ class JournalWriter:
                 self._recover_partial(data, written)
             self._pending.clear()
             self.size += len(data)
+            self._in_doubt = False
         if self._sync_always:
             self._sync_now()
         else:
@@ -211,6 +227,7 @@ class JournalWriter:
                 hint="start processes with the ProcessPoolTaskRunner, or call a flow there: it gets its own journal",
             )
         if self._lost is not None:
+            self._is_told = True
             raise errors.JournalLost(
                 f"Recording failed ({self._lost}), so this run stops: `{self.path}`",
                 hint="mend the disk, then continue with `penstock flow-run resume`",
@@ -236,8 +253,8 @@ class JournalWriter:
                 self._flush()
                 _datasync(self._descriptor)
             except (OSError, errors.JournalError) as error:
-                if not self._closing:
-                    self._lost = self._lost or error
+                # While closing too: the system tells of a failed sync once, and the next one succeeds.
+                self._lost = self._lost or error
                 return
 
     def _flush(self) -> None:
@@ -259,6 +276,17 @@ def _let_go_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go_after_fork)
+
+
+def _above_the_standard_ones(descriptor: int) -> int:
+    """Where stderr is closed, a file gets its number, and whatever a library complains about would land in it."""
+    lower: list[int] = []
+    while descriptor <= _STDERR:
+        lower.append(descriptor)
+        descriptor = os.dup(descriptor)
+    for each in lower:
+        os.close(each)
+    return descriptor
 
 
 def _datasync(descriptor: int) -> None:

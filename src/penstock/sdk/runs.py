@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextvars
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import structs
 
 from penstock import clock, errors, settings
-from penstock.core import records
+from penstock.core import outcomes, records
 from penstock.core.parameters import Signature
 from penstock.core.specs import FlowSpec, TaskSpec
 from penstock.core.states import State
@@ -23,6 +27,10 @@ from penstock.sdk import console, options
 
 if TYPE_CHECKING:
     from penstock.core.ports import Past
+
+
+TERMINATED = 143
+"""What a process exits with that was told to end while it executed a run: 128 + SIGTERM, as shells say."""
 
 
 class Environment:
@@ -170,6 +178,8 @@ class Started:
         run = self.run
         run_logs.capture_prints()
         kept = self.attempt.results.keep(self._arguments, _ARGUMENTS, self._cannot_resume)
+        # As they were given: what is a secret shows only in the parameters that were made of them.
+        kept = structs.replace(kept, preview="")
         return flow_run.life(run, flow_run.began(run, kept), self.refusal)
 
     def _cannot_resume(self, about: str) -> None:
@@ -180,6 +190,8 @@ class Started:
         self.display.end(state)
         try:
             self.attempt.close()
+        except errors.JournalLost as error:
+            _exit(error)
         finally:
             console.leave_home_tidy(self.attempt)
 
@@ -204,10 +216,10 @@ def _execute(spec: FlowSpec, start: Callable[[], Started], *, return_state: bool
 
 
 def _execute_sync(start: Callable[[], Started], *, return_state: bool) -> Any:
-    started = start()
+    started = _begun(start)
     state: State | None = None
     try:
-        with started.display:
+        with started.display, told_to_end():
             state = sync_driver.drive(started.life(), started.attempt.clock)
     except errors.JournalLost as error:
         _exit(error)
@@ -217,7 +229,7 @@ def _execute_sync(start: Callable[[], Started], *, return_state: bool) -> Any:
 
 
 async def _execute_async(start: Callable[[], Started], *, return_state: bool) -> Any:
-    started = start()
+    started = _begun(start)
     state: State | None = None
     try:
         with started.display:
@@ -230,7 +242,7 @@ async def _execute_async(start: Callable[[], Started], *, return_state: bool) ->
 
 
 def _execute_generator(start: Callable[[], Started]) -> Generator[Any, Any, Any]:
-    started = start()
+    started = _begun(start)
     state: State | None = None
     try:
         with started.display:
@@ -244,7 +256,7 @@ def _execute_generator(start: Callable[[], Started]) -> Generator[Any, Any, Any]
 
 
 async def _execute_async_generator(start: Callable[[], Started]) -> AsyncGenerator[Any, None]:
-    started = start()
+    started = _begun(start)
     ended: list[State] = []
     try:
         with started.display:
@@ -257,14 +269,44 @@ async def _execute_async_generator(start: Callable[[], Started]) -> AsyncGenerat
     ended[0].result()
 
 
+def _begun(start: Callable[[], Started]) -> Started:
+    try:
+        return start()
+    except errors.JournalLost as error:
+        _exit(error)
+
+
+@contextmanager
+def told_to_end() -> Generator[None]:
+    """While a run is executed on the main thread, SIGTERM interrupts it as Ctrl-C does; then it can be resumed."""
+    import signal  # noqa: PLC0415  a small saving at import
+
+    def end(*_: Any) -> None:
+        raise outcomes.Terminated
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _outcome(state: State | None, *, return_state: bool) -> Any:
     assert state is not None
+    if isinstance(state.data, outcomes.Terminated):
+        raise SystemExit(TERMINATED) from state.data
     if isinstance(state.data, KeyboardInterrupt):
         raise state.data
     return state if return_state else state.result()
 
 
-def _exit(error: errors.JournalLost) -> None:
+def _exit(error: errors.JournalLost) -> NoReturn:
     """What happened from here on would not be recorded: the process ends."""
     sys.stderr.write(f"penstock: {error}\n")
     raise SystemExit(errors.JournalLost.exit_code) from error
