@@ -70,7 +70,7 @@ def test_returned_states_count_together(collection: Any):
     [
         ([states.Completed()] * 3, "Completed", "All states completed."),
         ([states.Completed(), states.Cancelled(), states.Failed()], "Cancelled", "1/3 states cancelled."),
-        ([states.Completed(), states.NotReady()], "Failed", "0/2 states failed, 1 not ready."),
+        ([states.Completed(), states.NotReady()], "Failed", "1/2 states are not ready."),
         ([states.Failed(), states.NotReady(), states.TimedOut()], "Failed", "2/3 states failed, 1 not ready."),
         ([states.Cancelled(), states.NotReady()], "Cancelled", "1/2 states cancelled, 1 not ready."),
         ([states.Completed(), states.Running()], "Failed", "1/2 states are not final."),

@@ -19,8 +19,10 @@ AnyFlow = Flow[..., Any]
 
 
 @contextmanager
-def loaded(entrypoint: str) -> Generator[AnyFlow]:
+def loaded(entrypoint: str, *, known_as: str = "") -> Generator[AnyFlow]:
     """The flow, in a ``with`` block in which its folder is on the import path, as for ``python file.py``.
+
+    ``known_as`` is the module's name of old, when the file was renamed: tasks are known by it.
 
     Raises `FlowFileError` when there is no such file or flow, when the file does not import, and
     when no flow is named but there are several.
@@ -28,7 +30,7 @@ def loaded(entrypoint: str) -> Generator[AnyFlow]:
     where, name = _parted(entrypoint)
     path, main = list(sys.path), sys.modules["__main__"]
     try:
-        module = _imported(where)
+        module = _imported(where, known_as)
         # What an attempt by `python file.py` has pickled says that its classes are those of __main__.
         sys.modules["__main__"] = module
         yield _named(module, name, where) if name else _only(module, where)
@@ -43,7 +45,7 @@ def _parted(entrypoint: str) -> tuple[str, str]:
     return (where, name) if colon and "/" not in name and "\\" not in name else (entrypoint, "")
 
 
-def _imported(where: str) -> ModuleType:
+def _imported(where: str, known_as: str) -> ModuleType:
     path = Path(where)
     is_file = path.suffix == ".py" or path.exists()
     if is_file and not path.is_file():
@@ -53,7 +55,7 @@ def _imported(where: str) -> ModuleType:
             f"There is no file of flows: `{where}`", hint=f"did you mean `{near[0]}`?" if near else None
         )
     try:
-        return _of_file(path.resolve()) if is_file else _of_module(where)
+        return _of_file(path.resolve(), known_as or path.stem) if is_file else _of_module(where)
     except errors.PenstockError:
         raise
     except SystemExit:
@@ -68,22 +70,22 @@ def _imported(where: str) -> ModuleType:
         raise errors.FlowFileError(f"It does not import: `{where}`") from error
 
 
-def _of_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def _of_file(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise errors.FlowFileError(f"Not a Python file: `{path}`", hint="its name should end in `.py`")
     sys.path.insert(0, str(path.parent))
     module = importlib.util.module_from_spec(spec)
     # By its own name, so that what its flows return can be pickled, and be read back by other processes.
-    before = sys.modules.get(path.stem)
-    sys.modules[path.stem] = module
+    before = sys.modules.get(name)
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
         if before is None:
-            del sys.modules[path.stem]
+            del sys.modules[name]
         else:
-            sys.modules[path.stem] = before
+            sys.modules[name] = before
         raise
     return module
 

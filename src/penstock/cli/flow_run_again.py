@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -48,7 +49,7 @@ def resume(
     if dry_run:
         reused = humanize.counted(finished, "finished task run")
         return _rehearsed(here, f"Flow run `{one_line(found.name)}` would go on, with the results of {reused}")
-    with entrypoints.loaded(_code(found, file)) as flow:
+    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
         return running.execute(here, lambda: flow.resume(found.id, return_state=True))
 
 
@@ -71,7 +72,7 @@ def rerun(
     found, _ = _found(here, run)
     if dry_run:
         return _rehearsed(here, f"Flow run `{one_line(found.name)}` would run again from `{from_task}` on")
-    with entrypoints.loaded(_code(found, file)) as flow:
+    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
         return running.execute(here, lambda: flow.rerun(found.id, from_task=from_task, return_state=True))
 
 
@@ -91,7 +92,7 @@ def fork(
     """
     given = parameters.read(here.terminal, param, params)
     found, _ = _found(here, run)
-    with entrypoints.loaded(_code(found, file)) as flow:
+    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
         if dry_run:
             flow.validate_parameters({**found.parameters, **given})
             changed = ", ".join(given) or "no parameters"
@@ -120,6 +121,11 @@ def _code(run: FlowRun, file: str | None) -> str:
             f"The flow of run `{run.name}` was not defined in a file", hint="say where it is now: `--file FILE:FLOW`"
         )
     return run.entrypoint
+
+
+def _module(run: FlowRun) -> str:
+    """The name of the module that held the flow, by which its tasks are known, whatever the file is called now."""
+    return Path(run.entrypoint.rpartition(":")[0]).stem
 
 
 def _rehearsed(session: Session, text: str) -> int:

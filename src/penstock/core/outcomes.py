@@ -21,6 +21,10 @@ class Interruption(BaseException):
     """Sent into code whose time is up. Not an Exception, so that ``except Exception`` does not eat it."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM)."""
+
+
 class StateCounts:
     """How many runs ended in which state. `add` is called with a lock held, or by one thread only."""
 
@@ -58,8 +62,10 @@ def together(counts: StateCounts, data: Any = None) -> State:
     if counts.cancelled:
         return states.Cancelled(f"{counts.cancelled}/{total} states cancelled{not_ready}.", data)
     failed = counts.failed + counts.crashed
-    if failed or counts.not_ready:
+    if failed:
         return states.Failed(f"{failed}/{total} states failed{not_ready}.", data)
+    if counts.not_ready:
+        return states.Failed(f"{counts.not_ready}/{total} states are not ready.", data)
     return states.Failed(f"{counts.unfinished}/{total} states are not final.", data)
 
 
@@ -95,7 +101,8 @@ def of_exception(error: BaseException, kind: str, timeout_seconds: float | None 
         told.__cause__ = error.__cause__
         return states.TimedOut(message, told)
     if isinstance(error, KeyboardInterrupt):
-        return states.Interrupted(f"{kind} run was interrupted from the keyboard", error)
+        how = "because the process was told to end" if isinstance(error, Terminated) else "from the keyboard"
+        return states.Interrupted(f"{kind} run was interrupted {how}", error)
     if type(error).__name__ == "Interruption":
         return states.Interrupted(f"{kind} run was interrupted, because the run that it belongs to was stopped", error)
     if isinstance(error, Interruption):

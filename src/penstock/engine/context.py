@@ -33,7 +33,8 @@ class RunContext:
         self.id = run_id
         self.key = run_id.encode()
         self.source_id = source_id
-        self.seen: dict[bytes, int] = {}
+        self.seen: dict[bytes | str, int] = {}
+        """How many calls of a task with the same inputs there were, and how many runs of one name."""
 
     def address_of(self, task_digest: bytes, fingerprint: bytes) -> bytes:
         """The address of the next call of a task with these inputs in this scope."""

@@ -76,7 +76,7 @@ def end(run: FlowRun, state: State) -> None:
     result: ResultRecord | None = None
     if state.is_completed():
         result = attempt.results.keep(state.data, run.spec, lambda about: _complain(run, about))
-    elif isinstance(state.data, BaseException) and not isinstance(state.data, errors.ParameterError):
+    elif isinstance(state.data, Exception | SystemExit) and not isinstance(state.data, errors.ParameterError):
         run_logs.say_about_exception(run, state.data)
     attempt.journal.append(
         records.FlowRunEnded(
@@ -113,6 +113,8 @@ def _tries(run: FlowRun) -> Life:
         if isinstance(state.data, BaseException):
             run_logs.say_about_exception(run, state.data)
         delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
+        text = run_logs.about_retry(run.run_count, spec.retry.retries, delay)
+        run_logs.say(run, run_logs.INFO, run_logs.FLOW_RUNS, text)
         _move(run, states.AwaitingRetry(state.message))
         if delay:
             yield Sleep(delay)

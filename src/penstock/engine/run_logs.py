@@ -44,6 +44,12 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
     attempt.log(context, at, level, message)
 
 
+def about_retry(tries: int, retries: int, delay_seconds: float) -> str:
+    """That a try has failed and another follows."""
+    when = f" in {delay_seconds:.3g} s" if delay_seconds else ""
+    return f"Try {tries} of {retries + 1} failed; the next one follows{when}"
+
+
 def say_about_exception(context: RunContext, error: BaseException) -> None:
     """Record the traceback of the user's code, without the engine's own frames; once for each exception."""
     if getattr(error, "__penstock_told__", None) == context.attempt.run_id:

@@ -126,7 +126,8 @@ def end(
         if state.data is not None:
             _remember(run, state.data, result, offset)
     else:
-        if isinstance(state.data, BaseException) and not told and state.name not in ("NotReady", "Cancelled"):
+        is_failure = isinstance(state.data, Exception | SystemExit) and state.name not in ("NotReady", "Cancelled")
+        if is_failure and not told:
             run_logs.say_about_exception(run, state.data)
         how = (state.type.value, state.name, state.message, run.run_count, cache_text)
         attempt.journal.append(records.TaskRunEnded(attempt.clock.now(), run.id, None, *how))
@@ -279,6 +280,7 @@ def _retries(run: TaskRun, state: State) -> Generator[Any, Any, bool]:
     if isinstance(state.data, BaseException):
         run_logs.say_about_exception(run, state.data)
     delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
+    run_logs.say(run, run_logs.INFO, run_logs.TASK_RUNS, run_logs.about_retry(run.run_count, spec.retry.retries, delay))
     _move(run, states.AwaitingRetry(state.message))
     if delay:
         yield Sleep(delay)
@@ -306,8 +308,8 @@ def name_of(run: TaskRun) -> str:
     if given is None:
         counted = run.parent.seen
         with run.attempt.lock:
-            number = counted.get(spec.digest, 0)
-            counted[spec.digest] = number + 1
+            number = counted.get(spec.name, 0)
+            counted[spec.name] = number + 1
         return f"{spec.name}-{number}"
     return render_name(given, run.arguments, spec.name)
 
