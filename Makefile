@@ -17,7 +17,7 @@ quickstart: $(VENV)/ready-run ## See Penstock work: a real ETL, from download to
 	@$(BIN)/penstock quickstart $(ARGS)
 
 test: $(VENV)/ready-dev ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/ready-dev ## Check format, lint, types and who imports whom
 	@failed=; for tool in 'ruff format --check .' 'ruff check .' basedpyright 'lint-imports'; do \
@@ -30,7 +30,7 @@ format: $(VENV)/ready-dev ## Format the code, and mend the lint that can be mend
 
 # The four packages that decide, record and replay are held to a number; the rest is only reported.
 coverage: $(VENV)/ready-dev ## Run all tests and report the lines and branches that none reached
-	@$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report
 	@$(BIN)/coverage report --fail-under=95 --format=total \
 	  --include='*/penstock/core/*,*/penstock/journal/*,*/penstock/store/*,*/penstock/engine/*'

@@ -37,7 +37,7 @@ def depth_of(_: Any) -> int:
 def test_a_secret_given_as_plain_text_shows_nowhere_but_in_the_kept_arguments(
     recorded: Callable[[type[Any]], list[Any]],
 ):
-    assert log_in({"password": "hunter2"}, "hunter2") == 14  # type: ignore[arg-type]
+    assert log_in({"password": "hunter2"}, "hunter2") == 14  # type: ignore[arg-type]  coerced
 
     (began,) = recorded(records.FlowRunBegan)
     assert "hunter2" not in str(began.parameters)
