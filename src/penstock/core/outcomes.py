@@ -103,8 +103,6 @@ def of_exception(error: BaseException, kind: str, timeout_seconds: float | None 
     if isinstance(error, KeyboardInterrupt):
         how = "because the process was told to end" if isinstance(error, Terminated) else "from the keyboard"
         return states.Interrupted(f"{kind} run was interrupted {how}", error)
-    if type(error).__name__ == "Interruption":
-        return states.Interrupted(f"{kind} run was interrupted, because the run that it belongs to was stopped", error)
     if isinstance(error, Interruption):
         return states.Interrupted(f"{kind} run was interrupted, because what called it was stopped", error)
     if type(error).__name__ == "CancelledError":

@@ -154,8 +154,9 @@ class History:
         """The part that happened inside of a task run; None if that is nothing."""
         inside = {task_run_id}
         part = History()
+        part._stand_ins = self._stand_ins
         for other, began in self.began.items():  # a caller began before what it called
-            if began.scope_id in inside:
+            if self._caller(began) in inside:
                 inside.add(other)
                 part.began[other] = began
                 if other in self.completed:
