@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from penstock import ThreadPoolTaskRunner, errors, flow, task, task_input_hash, wait
 from penstock.core import records
 from penstock.core.caching import DEFAULT, INPUTS, NO_CACHE, TASK_SOURCE
+from penstock.engine import cache
 from penstock.engine.inputs import digest_of
 
 Records = Callable[..., list[Any]]
@@ -509,3 +511,23 @@ def repr_of(value: Any) -> str:
     if isinstance(value, list):
         return f"[{[repr_of(item) for item in value]}]"
     return repr(value)
+
+
+def test_a_forked_child_does_not_hold_up_others_when_its_parent_is_gone(tmp_path: Path):
+    entry = tmp_path / "entry"
+    said, say = os.pipe()
+    parent = os.fork()
+    if parent == 0:  # it takes the lease, forks and dies; its child lives on
+        lease = cache.Lease(entry)
+        if lease.take() and os.fork() == 0:
+            os.write(say, b"%d" % os.getpid())
+            signal.pause()
+        os._exit(0)
+    os.waitpid(parent, 0)
+    child = int(os.read(said, 20))
+    try:
+        assert cache.Lease(entry).take()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(said)
+        os.close(say)

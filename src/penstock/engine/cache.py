@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Generator
 from contextlib import suppress
 from hashlib import blake2b
@@ -136,6 +137,7 @@ class Lease:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        _held.add(self)
         return True
 
     def _is_in_place(self, descriptor: int) -> bool:
@@ -150,9 +152,25 @@ class Lease:
         if self._descriptor >= 0:
             with suppress(OSError):
                 self._path.unlink()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close the lock's file, which stays: in a forked child, which is not to outlive its parent as its holder."""
+        if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
+
+_held: weakref.WeakSet[Lease] = weakref.WeakSet()
+
+
+def _let_go_after_fork() -> None:
+    for lease in list(_held):
+        lease.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_after_fork)
 
 _computing: dict[Path, set[str]] = {}
 _computing_lock = threading.Lock()
