@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,23 @@ def test_a_full_disk_does_not_keep_questions_from_being_answered(
     monkeypatch.setattr(local, "catch_up", full)
     with open_home(settings, time) as home:
         assert (home.caught_up, names(home), str(home.trouble)) == (None, ["otter"], "The disk is full")
+
+
+def test_a_disk_too_full_to_make_the_store_does_not_keep_questions_from_being_answered(
+    settings: Settings, time: SteppingClock, complete: Complete, monkeypatch: pytest.MonkeyPatch
+):
+    complete(name="otter")
+    sqlite3.connect(settings.store).execute("PRAGMA user_version = 1").connection.close()  # a file without tables
+
+    def full(*_: Any, write: bool, **__: Any) -> SqliteStore:
+        if write:
+            raise errors.StorageFull("The disk is full")
+        return opened(settings.store, write=False)
+
+    opened = SqliteStore.open
+    monkeypatch.setattr(local.SqliteStore, "open", full)
+    with open_home(settings, time) as home:
+        assert (names(home), str(home.trouble)) == (["otter"], "The disk is full")
 
 
 def test_a_home_that_cannot_be_written_answers_from_what_is_there(

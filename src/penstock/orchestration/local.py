@@ -21,7 +21,7 @@ from penstock.orchestration.fold import CONTROL, START, as_piece
 from penstock.settings import Settings
 from penstock.store import lock
 from penstock.store.interface import Transaction
-from penstock.store.sqlite import SqliteStore, lock_path, move_aside
+from penstock.store.sqlite import SqliteStore, UnfinishedStore, lock_path, move_aside
 
 WAIT_SECONDS = 5.0
 """How long to wait for another process that is only catching up."""
@@ -140,6 +140,10 @@ class Home:
                 self._store = SqliteStore.open(self.settings.store, write=False)
             except (errors.StoreBusy, errors.IncompatibleHome):
                 raise
+            except UnfinishedStore:
+                if self.trouble is None:
+                    raise
+                self._store = self._without_a_store()
             except errors.StoreError:
                 if self.settings.store.exists() and self.settings.store.stat().st_size:
                     raise

@@ -395,13 +395,17 @@ def _prepare(writer: sqlite3.Connection) -> None:
         raise
 
 
+class UnfinishedStore(errors.StoreError):
+    """There is a file, but nothing in it yet: somebody is making it, or could not for want of room."""
+
+
 def _has_tables(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0])
 
 
 def _check_version(connection: sqlite3.Connection) -> None:
     if not _has_tables(connection):
-        raise errors.StoreError("The store is still being made", hint="try again in a moment")
+        raise UnfinishedStore("The store is still being made", hint="try again in a moment")
     found = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     version = int(found[0]) if found else 0
     if version > SCHEMA_VERSION:
