@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from penstock.engine.runs import FlowRun
 INTERVAL_SECONDS = 0.2
 TIDY_SECONDS = 2.0
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=@+-]*").fullmatch
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
 
@@ -72,7 +74,7 @@ class PlainDisplay(Display):
         now = run.attempt.clock.now()
         self._say(now, level, f"Flow run {run.name!r} - {state.name} in {took}{_told(run)}{_why(state)}")
         if not state.is_completed() and run.spec.entrypoint and not isinstance(state.data, errors.ParameterError):
-            self._say(now, 20, f"Go on with it by: penstock flow-run resume {run.name}")
+            self._say(now, 20, f"Go on with it by: penstock flow-run resume {_typed(run)}")
 
     def _log(self, context: RunContext, at: int, level: int, message: str) -> None:
         kind = "Flow" if context is context.flow else "Task"
@@ -91,6 +93,11 @@ class PlainDisplay(Display):
                 sys.stderr.flush()
         except (OSError, ValueError):  # nobody reads it any more
             return
+
+
+def _typed(run: FlowRun) -> str:
+    """What to type for a run: its name, unless it was made of data that a shell or a terminal would obey."""
+    return run.name if _HARMLESS(run.name) else run.id
 
 
 class LiveDisplay(PlainDisplay):
