@@ -210,7 +210,8 @@ def test_results_are_on_the_disk_before_the_record_that_names_them(home: Path, m
         return real_write(descriptor, data)
 
     def fsync(descriptor: int) -> None:
-        order.append("sync of the file" if name(descriptor).startswith(".") else "sync of the folder")
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(home / "results"):
+            order.append("sync of the file" if name(descriptor).startswith(".") else "sync of the folder")
         real_fsync(descriptor)
 
     def replace(source: Any, target: Any) -> None:

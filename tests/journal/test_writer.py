@@ -638,3 +638,23 @@ def test_systems_without_fdatasync_are_synced_too(new_writer: NewWriter, monkeyp
 
     assert writer.SYNC_INTERVAL_SECONDS < 1
     assert said(journal) == [line(1)]
+
+
+def test_the_first_sync_also_keeps_the_names_of_a_new_journal_and_its_folder(
+    new_writer: NewWriter, monkeypatch: pytest.MonkeyPatch
+):
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    journal = new_writer()
+    journal.append(line(1))
+    journal.sync()
+    journal.append(line(2))
+    journal.sync()
+
+    assert sorted(synced) == sorted([str(journal.path.parent), str(journal.path.parent.parent)])

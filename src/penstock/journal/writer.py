@@ -44,6 +44,7 @@ class JournalWriter:
         self._ballast = ballast
         self._lost: BaseException | None = None
         self._is_told = False
+        self._is_named = False
         self._lock = threading.Lock()
         self._define_lock = threading.Lock()
         self._pending: list[bytes] = []
@@ -112,9 +113,17 @@ class JournalWriter:
 
     def _sync_now(self) -> None:
         try:
-            _datasync(self._descriptor)
+            self._sync_to_disk()
         except OSError as error:
             self._lose(error)
+
+    def _sync_to_disk(self) -> None:
+        """Sync what was written; the first time also the names of the file and its folder, which are new."""
+        if not self._is_named:
+            _sync_folder(self.path.parent)
+            _sync_folder(self.path.parent.parent)
+            self._is_named = True
+        _datasync(self._descriptor)
 
     def close(self) -> None:
         """Sync, and let go of the lock. Closing twice does nothing.
@@ -251,7 +260,7 @@ class JournalWriter:
                 return
             try:
                 self._flush()
-                _datasync(self._descriptor)
+                self._sync_to_disk()
             except (OSError, errors.JournalError) as error:
                 # While closing too: the system tells of a failed sync once, and the next one succeeds.
                 self._lost = self._lost or error
@@ -287,6 +296,14 @@ def _above_the_standard_ones(descriptor: int) -> int:
     for each in lower:
         os.close(each)
     return descriptor
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _datasync(descriptor: int) -> None:

@@ -16,6 +16,9 @@ from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
 from penstock.engine.runs import FlowRun
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that would steer the terminal instead of being shown on it."""
+
 INTERVAL_SECONDS = 0.2
 TIDY_SECONDS = 2.0
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
@@ -54,7 +57,8 @@ class PlainDisplay(Display):
 
     def __init__(self, run: FlowRun) -> None:
         self._run = run
-        self._colour = _is_terminal() and "NO_COLOR" not in os.environ
+        self._is_terminal = _is_terminal()
+        self._colour = self._is_terminal and "NO_COLOR" not in os.environ
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -84,6 +88,8 @@ class PlainDisplay(Display):
         name = _LEVELS.get(level, str(level))
         colour = _COLOURS.get(name) if self._colour else None
         shown = f"\x1b[{colour}m{name:<7}\x1b[0m" if colour else f"{name:<7}"
+        if self._is_terminal:
+            text = _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
         self._write(f"{_local_time(at)} | {shown} | {text}\n")
 
     def _write(self, text: str) -> None:
