@@ -43,6 +43,7 @@ def test_a_value_is_shown_shortly(value: Any, shown: str):
     assert preview(value) == shown
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(anything)
 def test_a_preview_is_never_much_longer_than_its_limit_and_can_be_written(value: Any):

@@ -226,6 +226,7 @@ def test_a_generator_flow_cannot_be_a_subflow():
         outer()
 
 
+@pytest.mark.slow
 def test_runs_that_call_themselves_without_an_end_are_told():
     @flow
     def down() -> None:
@@ -233,11 +234,6 @@ def test_runs_that_call_themselves_without_an_end_are_told():
 
     with pytest.raises(errors.PenstockError, match="levels deep"):
         down()
-
-
-test_runs_that_call_themselves_without_an_end_are_told = pytest.mark.slow(
-    test_runs_that_call_themselves_without_an_end_are_told
-)
 
 
 # Ways out -----------------------------------------------------------------------------------------
@@ -275,6 +271,7 @@ def test_leaving_the_process_in_a_worker_leaves_it_where_the_result_is_asked_for
         main()
 
 
+@pytest.mark.slow
 def test_a_process_that_leaves_in_a_flow_really_ends(tmp_path: Path, home: Path):
     script = tmp_path / "leaves.py"
     script.write_text(
@@ -285,9 +282,6 @@ def test_a_process_that_leaves_in_a_flow_really_ends(tmp_path: Path, home: Path)
     )
 
     assert subprocess.run([sys.executable, script], timeout=60, check=False, capture_output=True).returncode == 5
-
-
-test_a_process_that_leaves_in_a_flow_really_ends = pytest.mark.slow(test_a_process_that_leaves_in_a_flow_really_ends)
 
 
 def test_an_interrupted_flow_is_recorded_as_interrupted_and_interrupts_its_caller(recorded: Records, ends: Ends):

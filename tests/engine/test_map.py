@@ -224,12 +224,10 @@ def test_a_sequential_runner_maps_one_after_the_other():
     assert order == ["take 0", "run 0", "take 1", "run 1", "take 2", "run 2"]
 
 
+@pytest.mark.slow
 def test_a_long_map_does_not_deepen_the_stack():
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def main() -> int:
         return sum(add.map(range(3000)).result())
 
     assert main() == 3000 * 2999 // 2 + 3000
-
-
-test_a_long_map_does_not_deepen_the_stack = pytest.mark.slow(test_a_long_map_does_not_deepen_the_stack)

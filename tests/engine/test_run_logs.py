@@ -180,6 +180,7 @@ def test_a_line_that_cannot_be_encoded_is_recorded_readably(log: Log):
     assert log() == ["caf\\udce9 \U0001f600 \x00"]
 
 
+@pytest.mark.slow
 def test_a_line_longer_than_a_record_may_be_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch, log: Log):
     @flow(log_prints=True)
     def main() -> int:
@@ -190,11 +191,6 @@ def test_a_line_longer_than_a_record_may_be_is_cut_and_says_so(monkeypatch: pyte
     (line,) = log()
     assert len(line) < 2_000_000
     assert line.endswith("(70000000 characters)")
-
-
-test_a_line_longer_than_a_record_may_be_is_cut_and_says_so = pytest.mark.slow(
-    test_a_line_longer_than_a_record_may_be_is_cut_and_says_so
-)
 
 
 def test_a_failure_is_told_once_with_the_users_lines_and_without_the_engines(log: Log):

@@ -212,6 +212,7 @@ def test_code_in_a_worker_that_cannot_be_interrupted_is_left_behind(short_grace:
     assert came_back.wait(20)
 
 
+@pytest.mark.slow
 def test_c_code_on_the_main_thread_is_refused_when_it_comes_back(short_grace: None):
     @task(timeout_seconds=SHORT)
     def in_c() -> str:

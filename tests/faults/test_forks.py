@@ -147,6 +147,7 @@ def test_forking_while_other_threads_record_never_hangs(home: Path):
     assert names_of_flows(home) == ["main", *["small"] * 25]
 
 
+@pytest.mark.slow
 def test_a_child_that_outlives_a_killed_run_does_not_keep_it_from_being_resumed(home: Path, tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -168,8 +169,3 @@ def test_a_child_that_outlives_a_killed_run_does_not_keep_it_from_being_resumed(
 
     assert process.returncode == -signal.SIGKILL
     assert not locked
-
-
-test_a_child_that_outlives_a_killed_run_does_not_keep_it_from_being_resumed = pytest.mark.slow(
-    test_a_child_that_outlives_a_killed_run_does_not_keep_it_from_being_resumed
-)

@@ -91,6 +91,7 @@ def test_a_folder_that_cannot_be_removed_for_another_reason_is_told(journals: Jo
         journals.remove(RUN)
 
 
+@pytest.mark.slow
 def test_a_journal_is_locked_while_a_process_holds_it(journals: JournalFolder):
     make(journals, RUN, "1.main.journal")
     (journal,) = journals.journals(RUN)

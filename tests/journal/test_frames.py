@@ -18,6 +18,7 @@ def read(data: bytes) -> list[bytes]:
     return [bytes(each.payload) for each in frames.scan(data).frames]
 
 
+@pytest.mark.slow
 @given(payloads, st.integers(0, 1 << 40))
 def test_what_is_written_is_read_back_with_its_places(many: list[bytes], base: int):
     data = written(*many)

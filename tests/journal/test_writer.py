@@ -132,6 +132,7 @@ def test_what_may_come_soon_comes_by_itself(new_writer: NewWriter, monkeypatch: 
     assert line(1) in said(journal)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=50)), max_size=30))
 def test_records_are_read_in_the_order_in_which_they_were_given(new_writer: NewWriter, given_: list[tuple[bool, str]]):
