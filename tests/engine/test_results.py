@@ -201,17 +201,17 @@ def test_results_are_on_the_disk_before_the_record_that_names_them(home: Path, m
     order: list[str] = []
     real_write, real_fsync, real_replace = os.write, os.fsync, os.replace
 
-    def name(descriptor: int) -> str:
-        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+    def path(descriptor: int) -> Path:
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
 
     def write(descriptor: int, data: bytes) -> int:
-        if name(descriptor).endswith(".journal") and b"t-" in bytes(data):
+        if path(descriptor).is_relative_to(home / "journals") and b"t-" in bytes(data):
             order.append("record")
         return real_write(descriptor, data)
 
     def fsync(descriptor: int) -> None:
-        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(home / "results"):
-            order.append("sync of the file" if name(descriptor).startswith(".") else "sync of the folder")
+        if path(descriptor).is_relative_to(home / "results"):
+            order.append("sync of the folder" if path(descriptor).is_dir() else "sync of the file")
         real_fsync(descriptor)
 
     def replace(source: Any, target: Any) -> None:
