@@ -116,6 +116,7 @@ class ThreadCrew(Crew):
         self._ready: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._busy: set[threading.Thread] = set()
         self._waiting = 0
         self._leaving = 0
         self._done = 0
@@ -181,9 +182,12 @@ class ThreadCrew(Crew):
         try:
             while (job := ready.get()) is not None:
                 try:
+                    self._busy.add(me)
                     job.run()
                 except limits.Interruption:
                     pass  # it came too late to hit the job
+                finally:
+                    self._busy.discard(me)
                 del job
                 self._done += 1
                 if len(self._threads) - self._waiting > self.max_workers:
@@ -220,7 +224,8 @@ class ThreadCrew(Crew):
             threads = set(self._threads)
         me = threading.current_thread()
         for thread in threads:
-            if thread is not me:
+            # One that waits for a job needs no interruption: it is told to leave.
+            if thread is not me and thread in self._busy:
                 limits.interrupt(thread)
         self.close()
         for thread in threads:
