@@ -34,6 +34,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
 @pytest.mark.slow
 def test_a_run_whose_process_is_told_to_end_is_interrupted_and_goes_on_with_what_was_finished(
     tmp_path: Path, home: Path

@@ -22,6 +22,10 @@ HEAVY = {
     "subprocess",
 }
 
+measured_without_coverage = pytest.mark.skipif(
+    "COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage loads modules of its own in every process"
+)
+
 
 def penstock(*line: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", CALL, *line], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]  the options are subprocess.run's own
@@ -53,6 +57,7 @@ def test_a_stream_that_is_not_unicode_gets_what_it_can_show():
     assert "`PENSTOCK_\\u2026`" in ran.stdout
 
 
+@measured_without_coverage
 def test_the_version_is_told_without_loading_what_commands_need():
     program = f"import sys; sys.argv[1:] = ['--version']\nfrom penstock.cli.main import main; main(); {LOADED}"
     found = set(
@@ -62,6 +67,7 @@ def test_the_version_is_told_without_loading_what_commands_need():
     assert found & {"cyclopts", "msgspec", "inspect", "rich"} == set()
 
 
+@measured_without_coverage
 @pytest.mark.parametrize("line", ["--help", "config view", "flow-run --help", "init --help"])
 def test_a_command_loads_only_what_it_needs(line: str):
     program = f"import sys; sys.argv[1:] = {line.split()!r}\nfrom penstock.cli.main import main; main(); {LOADED}"

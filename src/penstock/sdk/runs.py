@@ -23,7 +23,7 @@ from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
 from penstock.engine.replay import History
 from penstock.engine.runs import FlowRun
-from penstock.sdk import console, options
+from penstock.sdk import options
 
 if TYPE_CHECKING:
     from penstock.core.ports import Past
@@ -171,6 +171,8 @@ class Started:
         if self.run.replay == "off":
             opened.history = None
         self._arguments = arguments
+        from penstock.sdk import console  # noqa: PLC0415  importing Penstock is to be quick
+
         self.display = console.display(self.run, quiet=quiet.get())
 
     def life(self) -> Life:
@@ -187,6 +189,8 @@ class Started:
 
     def ended(self, state: State | None) -> None:
         """Let go of the journal, and of the terminal."""
+        from penstock.sdk import console  # noqa: PLC0415  as above
+
         self.display.end(state)
         try:
             self.attempt.close()
