@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock import errors
 from penstock.sdk.flows import Flow
+from penstock.sdk.tasks import Task
 
 AnyFlow = Flow[..., Any]
 
@@ -116,6 +117,8 @@ def _named(module: ModuleType, name: str, where: str) -> AnyFlow:
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
+    if isinstance(found, Task):  # it was called outside of any flow
+        return Flow.of_spec(found.alone())
     flows = _flows(module)
     if not isinstance(found, Flow):
         found = next((each for each in flows.values() if each.name == name), None)

@@ -51,6 +51,13 @@ class Flow(Generic[P, R_co]):
                 setattr(self, name, getattr(inner, name))
         self.__wrapped__ = inner
 
+    @classmethod
+    def of_spec(cls, spec: FlowSpec) -> Flow[..., Any]:
+        """A flow made of what it declares, such as the one around a task that runs alone (`Task.alone`)."""
+        made = cls(spec.fn)
+        made.spec = spec
+        return made
+
     @property
     def fn(self) -> Callable[P, R_co]:
         """The function itself: calling it records no flow run."""

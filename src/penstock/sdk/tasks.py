@@ -139,7 +139,7 @@ class Task(Generic[P, R_co]):
         if parent is None:
             if visualize.is_drawing():
                 return visualize.draw_call(spec, spec.signature.bind(args, kwargs), wait_for, return_state=return_state)
-            return runs.run(self._alone(), args, kwargs, return_state=return_state)
+            return runs.run(self.alone(), args, kwargs, return_state=return_state)
         arguments = spec.signature.bind(args, kwargs)
         kind = spec.kind
         if kind == "sync":
@@ -269,8 +269,8 @@ class Task(Generic[P, R_co]):
 
         return tuple(unmapped(each) for each in self._bound)
 
-    def _alone(self) -> FlowSpec:
-        """A flow that does nothing but run this task."""
+    def alone(self) -> FlowSpec:
+        """A flow that does nothing but run this task, as when it is called outside of any flow."""
         spec = self.spec
 
         def sync_body(*args: Any, **kwargs: Any) -> Any:
