@@ -16,7 +16,7 @@ from penstock.engine import attempt as attempts
 from penstock.engine import results
 from penstock.engine.attempt import Values
 from penstock.engine.futures import Future
-from penstock.engine.results import ResultStore, StoredResult, serializer_of
+from penstock.engine.results import ResultStore, serializer_of
 from penstock.files import local
 
 Records = Callable[..., list[Any]]
@@ -49,8 +49,6 @@ def test_a_value_comes_back_as_it_was(store: ResultStore, value: Any):
     kept = keep(store, value)
 
     assert store.load(kept) == value
-    assert StoredResult(store, kept).load() == value
-    assert repr(StoredResult(store, kept)) == f"<kept: {kept.preview}>"
 
 
 def test_small_values_lie_in_the_record_and_large_ones_in_a_file_named_by_their_content(store: ResultStore):

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from penstock import errors
 from penstock.cli.terminal import Terminal
+from penstock.core.parameters import parse_cli
 
 One = Annotated[
     tuple[str, ...],
@@ -35,10 +36,7 @@ def _single(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise errors.UsageError(f"Not a parameter: `{text}`", hint="write `-p name=value`; the value is JSON or a text")
-    try:
-        return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return name, value
+    return name, parse_cli(value)
 
 
 def _document(terminal: Terminal, where: str) -> dict[str, Any]:

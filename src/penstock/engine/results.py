@@ -21,7 +21,6 @@ from typing import Any, Protocol
 from penstock import errors
 from penstock.core.previews import preview
 from penstock.core.records import ResultRecord
-from penstock.core.states import Unloaded
 from penstock.files.local import folder_of, write_whole
 
 _NONE = ResultRecord("None", pickle.dumps(None, 5), None, 4)
@@ -204,23 +203,6 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except OSError:
         return False
-
-
-class StoredResult(Unloaded):
-    """A kept result that is read when somebody asks for it."""
-
-    __slots__ = ("_options", "_record", "_store")
-
-    def __init__(self, store: ResultStore, record: ResultRecord, options: Any = None) -> None:
-        self._store = store
-        self._record = record
-        self._options = options
-
-    def load(self) -> Any:
-        return self._store.load(self._record, self._options)
-
-    def __repr__(self) -> str:
-        return f"<kept: {self._record.preview}>"
 
 
 def _cloudpickle(value: Any) -> bytes:

@@ -207,13 +207,7 @@ class Flow(Generic[P, R_co]):
     def __get__(self, instance: object, owner: type | None = ..., /) -> Flow[P, R_co]: ...
 
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
-        target = owner if self._binds == "class" else instance if self._binds == "instance" else None
-        if target is None:
-            return self
-        bound = object.__new__(type(self))
-        bound.__dict__.update(self.__dict__)
-        bound._bound = (target,)
-        return bound
+        return options.bound(self, self._binds, instance, owner)
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"

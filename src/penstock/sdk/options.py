@@ -160,6 +160,17 @@ def file_digest(fn: Callable[..., Any]) -> str:
         return ""
 
 
+def bound(wrapper: Any, binds: str | None, instance: Any, owner: type | None) -> Any:
+    """A flow or task as an attribute of a class: one that is given the instance, or class, first."""
+    target = owner if binds == "class" else instance if binds == "instance" else None
+    if target is None:
+        return wrapper
+    method = object.__new__(type(wrapper))
+    method.__dict__.update(wrapper.__dict__)
+    method.__dict__["_bound"] = (target,)
+    return method
+
+
 def unwrapped(fn: Any) -> Any:
     """The function in a staticmethod or classmethod."""
     return fn.__func__ if isinstance(fn, staticmethod | classmethod) else fn
