@@ -13,7 +13,7 @@ help: ## List these words
 	@echo
 	@echo "  ARGS=… is passed on (make test ARGS='-k resume'), PYTHON=… names the Python to use."
 
-quickstart: $(VENV)/ready-run ## See Penstock work: a real ETL, from download to report, on this machine
+quickstart: $(VENV)/ready-run ## See Penstock work: a server, a worker and a real ETL, on this machine
 	@$(BIN)/penstock quickstart $(ARGS)
 
 test: $(VENV)/ready-dev ## Run all tests
@@ -42,7 +42,7 @@ docs: $(VENV)/ready-docs ## Build the documentation into site/
 	$(BIN)/zensical build --clean $(ARGS)
 
 # Both installers read the same files: see docs/decisions/0001-one-lock-for-uv-and-pip.md.
-COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url \
            --python $(PYTHON) --python-version 3.11 pyproject.toml
 lock: ## Choose the versions in requirements/ anew (needs uv); ARGS=--upgrade takes the newest
 	$(COMPILE) --all-extras --group dev $(ARGS) -o requirements/dev.txt

@@ -24,12 +24,22 @@ _MODULES = {
     "hello": "startup",
     "loop": "tasks",
     "subflow": "tasks",
+    "slots": "slots",
     "map": "mapping",
     "many": "mapping",
     "async": "async_tasks",
     "resume": "resume",
     "fold": "fold",
+    "fold-postgres": "fold_postgres",
+    "commits": "commits",
+    "claims": "claims",
     "cli": "commands",
+    "schedules": "schedules",
+    "served": "served",
+    "stream": "served",
+    "cli-http": "served",
+    "api": "pages",
+    "api-postgres": "pages",
 }
 """Where each benchmark is. Only the process that measures it imports it, and Penstock."""
 

@@ -9,7 +9,7 @@ from benchmarks.harness import Bench, Budget, Row, benchmark
 from benchmarks.resume import interrupted
 from benchmarks.tasks import latest_run, loop, loop_of_flows
 
-_MAIN = "import sys; from penstock.cli.main import main; sys.exit(main())"
+MAIN = "import sys; from penstock.cli.main import main; sys.exit(main())"
 """What the installed script does."""
 
 _COMMANDS = (
@@ -41,7 +41,7 @@ def commands(bench: Bench) -> Iterator[Row]:
     run_id = latest_run(bench.home)
 
     def call(line: str) -> float:
-        return bench.process(sys.executable, "-c", _MAIN, *line.format(run=run_id).split())
+        return bench.process(sys.executable, "-c", MAIN, *line.format(run=run_id).split())
 
     for line in _COMMANDS:
         try:

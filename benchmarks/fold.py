@@ -11,6 +11,7 @@ from benchmarks.harness import Bench, Budget, Row, benchmark, seconds_each
 from benchmarks.tasks import loop
 from penstock import clock, settings
 from penstock.orchestration.catch_up import catch_up
+from penstock.store.interface import Store
 from penstock.store.sqlite import SqliteStore
 
 
@@ -28,7 +29,7 @@ def fold(bench: Bench) -> Iterator[Row]:
     def folded() -> float:
         store = SqliteStore.open(bench.folder / f"store-{next(stores)}.db", write=True)
         try:
-            return seconds_each(records, lambda: _fold(store, found, records))
+            return seconds_each(records, lambda: fold_all(store, found, records))
         finally:
             store.close()
 
@@ -43,7 +44,8 @@ def fold(bench: Bench) -> Iterator[Row]:
     yield Row("records folded into SQLite", "/s", taken.pop("fold"), taken, Budget(1 / 30_000))
 
 
-def _fold(store: SqliteStore, found: settings.Settings, records: int) -> None:
+def fold_all(store: Store, found: settings.Settings, records: int) -> None:
+    """Fold all journals of the home, and see that none was left out."""
     caught_up = catch_up(found, store, clock.SYSTEM, remove=False)
     if caught_up.records < records:
         raise RuntimeError(f"{caught_up.records} of {records} records were folded: {caught_up.problems}")

@@ -14,19 +14,22 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from penstock import errors, settings
+from penstock.api import app, description
 from penstock.core import records, transitions
 from penstock.core.specs import FlowOptions, TaskOptions
 from penstock.core.states import StateType
+from penstock.sdk.deploying import DeploymentOptions
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
     "concepts/lifecycle.md": ("states", "arrows", "reopening"),
-    "reference/api.md": ("flow options", "task options"),
+    "reference/api.md": ("flow options", "task options", "deployment options"),
+    "reference/api-http.md": ("operations",),
     "reference/errors.md": ("errors",),
     "reference/journal-format.md": ("records",),
     "reference/settings.md": ("settings",),
@@ -132,6 +135,23 @@ def errors_() -> Iterator[str]:
         yield f"| {name} | {also} | {kind.exit_code} | {_doc(kind).splitlines()[0]} |"
 
 
+def operations_() -> Iterator[str]:
+    described = description.document(app.RAW)
+    for tag in described["tags"]:
+        yield f"### {tag['name'].capitalize()}"
+        yield ""
+        yield "| | request | needs | |"
+        yield "|---|---|---|---|"
+        for path, methods in described["paths"].items():
+            for method, each in methods.items():
+                if tag["name"] in each["tags"]:
+                    needs = ", ".join(f"`{name}`" for name in each["x-permission"]) or "nothing"
+                    name = "".join(word.capitalize() for word in each["operationId"].split("_"))
+                    said = each["description"].partition("\n\n")[0].replace("|", "\\|")
+                    yield f"| `{method.upper()} {path}` | `{name}` | {needs} | {said} |"
+        yield ""
+
+
 def records_() -> Iterator[str]:
     for kind in (*get_args(records.AnyRecord), records.ResultRecord):
         tag = kind.__struct_config__.tag
@@ -160,7 +180,7 @@ def _default(value: Any) -> str:
 
 
 def _type(kind: Any) -> str:
-    if isinstance(kind, types.UnionType):
+    if isinstance(kind, types.UnionType) or get_origin(kind) is Union:
         return " or ".join("none" if each is type(None) else _type(each) for each in kind.__args__)
     words = {
         bool: "true or false",
@@ -174,7 +194,11 @@ def _type(kind: Any) -> str:
     if kind in words:
         return words[kind]
     if hasattr(kind, "__metadata__"):
-        return f"{_type(kind.__origin__)}, {kind.__metadata__[0].ge} or more"
+        note = kind.__metadata__[0]
+        if note.description:
+            return note.description
+        limits = f"{note.ge} or more" if note.le is None else f"from {note.ge} to {note.le}"
+        return f"{_type(kind.__origin__)}, {limits}"
     origin = getattr(kind, "__origin__", None)
     if origin is Literal:
         return "one of " + ", ".join(f"`{word}`" for word in get_args(kind))
@@ -218,8 +242,10 @@ MAKERS: dict[str, Callable[[], Iterator[str]]] = {
     "reopening": reopening,
     "flow options": lambda: options(FlowOptions),
     "task options": lambda: options(TaskOptions),
+    "deployment options": lambda: options(DeploymentOptions),
     "settings": settings_,
     "errors": errors_,
+    "operations": operations_,
     "records": records_,
 }
 

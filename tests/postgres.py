@@ -1,6 +1,7 @@
 """A Postgres for tests: a cluster of our own, on a free port of this machine, for as long as the tests run.
 
-Take the fixture ``postgres_url``: the URL of an empty database, for that test alone.
+Take the fixture ``postgres_url``: the URL of an empty database, for that test alone. Who restarts the
+server, or looks what survives that, takes ``own_postgres``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,26 @@ SETTINGS = {
 class Cluster:
     """A running Postgres, and its databases."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pg_ctl: list[Any], options: str, who: dict[str, Any]) -> None:
         self.port = port
+        self._pg_ctl = pg_ctl
+        self._options = options
+        self._who = who
         self._numbers = count(1)
+
+    def start(self) -> None:
+        self._call("-o", self._options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """``fast`` tells clients and ends their transactions; ``immediate`` is as good as a crash."""
+        self._call("-m", mode, "stop")
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def _call(self, *arguments: str) -> None:
+        subprocess.run([*self._pg_ctl, *arguments], check=True, cwd="/", **self._who)
 
     def url(self, database: str) -> str:
         """The URL of a database, for SQLAlchemy; its superuser is ``tests``."""
@@ -53,21 +72,40 @@ class Cluster:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A cluster that these tests have started. Skips, with the reason, where none can be."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Cluster]:
+    """A cluster for this test alone, which keeps what it has acknowledged when its processes are killed."""
+    with cluster({"synchronous_commit": "on"}) as running:
+        yield running
+
+
+@contextmanager
+def cluster(settings: Mapping[str, str] | None = None, kept_in: Path | None = None) -> Generator[Cluster]:
+    """A new cluster, for as long as the block lasts; or the one of a folder, which is made there the first time."""
     pytest.importorskip("psycopg")
     programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="penstock-postgres-")) if kept_in is None else kept_in
+    folder.mkdir(exist_ok=True)
     who: dict[str, Any] = _not_root(folder)
-    guard = _guard(programs / "pg_ctl", folder, who)
+    guard = _guard(programs / "pg_ctl", folder, who, is_kept=kept_in is not None)
     try:
-        _initialise(programs / "initdb", folder, who)
+        if not (folder / "data").exists():
+            _initialise(programs / "initdb", folder, who)
         port = _free_port()
-        options = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, "port": port}.items())
+        every = {**SETTINGS, "port": port, **(settings or {})}
+        options = " ".join(f"-c {name}={value}" for name, value in every.items())
         line = [programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-s"]
-        subprocess.run([*line, "-o", f"{options} -k {folder}", "start"], check=True, cwd=folder, **who)
-        yield Cluster(port)
+        running = Cluster(port, line, f"{options} -k {folder}", who)
+        running.start()
+        yield running
     finally:
         guard.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept_in is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -102,11 +140,15 @@ def _not_root(folder: Path) -> dict[str, Any]:
     pytest.skip("root may not run Postgres, and there is no user who could")
 
 
-def _guard(pg_ctl: Path, folder: Path, who: dict[str, Any]) -> subprocess.Popen[Any]:
-    """A process that stops and removes the cluster when its stdin is closed, so at the latest when this one dies."""
-    script = 'read _; "$1" -D "$2/data" -m immediate -w -s stop; rm -rf "$2"'
+def _guard(pg_ctl: Path, folder: Path, who: dict[str, Any], *, is_kept: bool) -> subprocess.Popen[Any]:
+    """A process that stops and removes the cluster when its stdin is closed, so at the latest when this one dies.
+
+    One that is kept is stopped as it should be.
+    """
+    stopped = '"$1" -D "$2/data" -m "$3" -w -s -t 600 stop'
+    script = f"read _; {stopped}" if is_kept else f'read _; {stopped}; rm -rf "$2"'
     return subprocess.Popen(
-        ["sh", "-c", script, "guard", pg_ctl, folder],
+        ["sh", "-c", script, "guard", pg_ctl, folder, "fast" if is_kept else "immediate"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
         create_table_artifact,
         update_progress_artifact,
     )
+    from penstock.sdk.clients import get_client
+    from penstock.sdk.concurrency import concurrency, rate_limit
     from penstock.sdk.events import emit_event
     from penstock.sdk.flows import Flow, flow
     from penstock.sdk.logs import get_run_logger
+    from penstock.sdk.pauses import pause_flow_run, resume_flow_run, suspend_flow_run
+    from penstock.sdk.servers import wait_for_server
     from penstock.sdk.tags import tags
     from penstock.sdk.tasks import Task, task
+    from penstock.worker.serving import serve
 
 from penstock.version import __version__
 
@@ -40,6 +45,7 @@ _WHERE = {
     "ThreadPoolTaskRunner": "engine.task_runners",
     "allow_failure": "engine.inputs",
     "as_completed": "engine.futures",
+    "concurrency": "sdk.concurrency",
     "create_image_artifact": "sdk.artifacts",
     "create_link_artifact": "sdk.artifacts",
     "create_markdown_artifact": "sdk.artifacts",
@@ -48,14 +54,21 @@ _WHERE = {
     "emit_event": "sdk.events",
     "exponential_backoff": "core.retries",
     "flow": "sdk.flows",
+    "get_client": "sdk.clients",
     "get_run_logger": "sdk.logs",
+    "pause_flow_run": "sdk.pauses",
     "quote": "engine.inputs",
+    "rate_limit": "sdk.concurrency",
+    "resume_flow_run": "sdk.pauses",
+    "serve": "worker.serving",
+    "suspend_flow_run": "sdk.pauses",
     "tags": "sdk.tags",
     "task": "sdk.tasks",
     "task_input_hash": "core.caching",
     "unmapped": "engine.inputs",
     "update_progress_artifact": "sdk.artifacts",
     "wait": "engine.futures",
+    "wait_for_server": "sdk.servers",
 }
 
 __all__ = [
@@ -69,6 +82,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "as_completed",
+    "concurrency",
     "create_image_artifact",
     "create_link_artifact",
     "create_markdown_artifact",
@@ -77,15 +91,22 @@ __all__ = [
     "emit_event",
     "exponential_backoff",
     "flow",
+    "get_client",
     "get_run_logger",
+    "pause_flow_run",
     "quote",
+    "rate_limit",
+    "resume_flow_run",
     "runtime",
+    "serve",
+    "suspend_flow_run",
     "tags",
     "task",
     "task_input_hash",
     "unmapped",
     "update_progress_artifact",
     "wait",
+    "wait_for_server",
 ]
 
 

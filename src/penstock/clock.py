@@ -61,11 +61,30 @@ class SystemClock:
         return int.from_bytes(os.urandom(6), "little") / (1 << 48)
 
 
+def time_of_day(at: int) -> str:
+    """``03:37:56.125``, in the zone of this machine: the beginning of a line that people read as it is written."""
+    seconds, rest = divmod(at, 1_000_000)
+    return f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{rest // 1000:03d}"
+
+
 def uuid7(milliseconds: int, noise: bytes) -> str:
     """The UUID of version 7 made of a time (Unix milliseconds) and ten random bytes."""
     digits = f"{milliseconds:012x}{noise.hex()}"
     variant = "89ab"[noise[2] >> 6]
     return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
+
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+
+    def boottime() -> float:
+        """Seconds since the machine was started, those included that it slept. The same for all its processes."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:  # macOS, whose monotonic clock is the same for all processes too, but stands still while it sleeps
+
+    def boottime() -> float:
+        """Seconds since the machine was started. The same for all its processes."""
+        return time.monotonic()
 
 
 def cpu_seconds() -> float:

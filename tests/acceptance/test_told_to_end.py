@@ -34,13 +34,35 @@ if __name__ == "__main__":
 """
 
 
+ASYNC = """
+import asyncio, sys
+from penstock import flow, task
+
+@task
+async def one() -> int:
+    return 1
+
+@flow
+async def main() -> int:
+    number = await one()
+    if "again" not in sys.argv:
+        print("ready", flush=True)
+        await asyncio.sleep(60)
+    return number
+
+if __name__ == "__main__":
+    asyncio.run(main.resume(sys.argv[2]) if "again" in sys.argv else main())
+"""
+
+
+@pytest.mark.parametrize("script_text", [SCRIPT, ASYNC], ids=["sync", "async"])
 @pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
 @pytest.mark.slow
 def test_a_run_whose_process_is_told_to_end_is_interrupted_and_goes_on_with_what_was_finished(
-    tmp_path: Path, home: Path
+    script_text: str, tmp_path: Path, home: Path
 ):
     script = tmp_path / "ends.py"
-    script.write_text(SCRIPT)
+    script.write_text(script_text)
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

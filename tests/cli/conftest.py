@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.api.serving import TOKEN, Served, serving
 
-from penstock import clock
+from penstock import clock, settings
 from penstock.cli import main
 from penstock.core import addresses, records
 from penstock.journal.writer import JournalWriter
+from penstock.orchestration.catch_up import catch_up
+from penstock.store.sqlite import SqliteStore
 
 NOON = 1_763_899_200_000_000
 """2025-11-23 12:00 UTC, in microseconds: when all tests of the command line take place."""
@@ -54,6 +57,9 @@ class StillClock(clock.SystemClock):
 
     def now(self) -> int:
         return self.at
+
+    def elapsed(self) -> float:
+        return self.at / SECOND
 
     def sleep(self, seconds: float) -> None:
         self.at += round(seconds * SECOND)
@@ -209,3 +215,28 @@ def journals(home: Path) -> Iterator[Journals]:
 def make_task() -> type[Task]:
     """Makes the task runs of a run."""
     return Task
+
+
+class Kept:
+    """A home that a server keeps: what its journals say is folded when a test says so."""
+
+    def __init__(self, store: SqliteStore, served: Served) -> None:
+        self._store = store
+        self.url = served.url
+
+    def fold(self) -> None:
+        catch_up(settings.load(), self._store, clock.SYSTEM)
+
+
+@pytest.fixture
+def kept(home: Path) -> Iterator[Kept]:
+    home.mkdir(exist_ok=True)
+    with SqliteStore.open(home / "penstock.db", write=True, purpose="server") as store, serving(store) as served:
+        yield Kept(store, served)
+
+
+@pytest.fixture
+def remote(penstock: Callable[..., Ran], kept: Kept, tmp_path: Path) -> Callable[..., Ran]:
+    """Call the command line of another machine, whose API is the server's."""
+    elsewhere = {"PENSTOCK_HOME": str(tmp_path / "elsewhere"), "PENSTOCK_API_URL": kept.url, "PENSTOCK_API_KEY": TOKEN}
+    return lambda *line, **options: penstock(*line, **{**elsewhere, **options})

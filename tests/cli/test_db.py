@@ -30,7 +30,7 @@ def test_status_says_what_is_where(penstock: Call, home: Path, runs: Any):
 
     assert ran.code == 0
     assert ran.out.splitlines()[0] == f"home      {home}"
-    assert ran.out.splitlines()[2:] == ["runs      2 of 1 flow", "journals  of 0 runs"]
+    assert ran.out.splitlines()[2:] == ["schema    2", "runs      2 of 1 flow", "journals  of 0 runs"]
     assert (found["database"], found["runs"], found["kept_by_another_process"]) == (f"{home}/penstock.db", 2, False)
 
 
@@ -73,6 +73,15 @@ def test_prune_asks_before_it_forgets(penstock: Call, runs: Any):
 @pytest.mark.parametrize("line", [(), ("--yes",), ("--dry-run",)])
 def test_prune_asks_nothing_when_there_is_nothing_to_forget(penstock: Call, line: Any):
     assert penstock("db", "prune", *line) == (0, "", "There is nothing to forget or delete; 0 runs stay\n")
+
+
+def test_a_backup_that_is_not_there_is_told_before_anything_is_asked(penstock: Call, tmp_path: Path):
+    for option in ("--dry-run", "--yes", "--quiet"):
+        assert penstock("db", "restore", tmp_path / "none", option) == (
+            2,
+            "",
+            f"error: There is no such file: `{tmp_path / 'none'}`\nhint: `penstock db backup FILE` writes one\n",
+        )
 
 
 def test_a_backup_can_be_restored(penstock: Call, runs: Any, tmp_path: Path):
@@ -130,3 +139,36 @@ def test_fsck_tells_what_is_wrong_and_what_to_do(penstock: Call, home: Path, run
     penstock("db", "rebuild")
 
     assert penstock("fsck").code == 0
+
+
+def test_a_store_is_moved_to_postgres_and_asked_there(
+    penstock: Call, runs: Any, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    moved = penstock("db", "move", "--to", postgres_url, "--yes")
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", postgres_url)
+
+    assert moved.code == 0
+    assert "rows were copied to `postgresql+psycopg://tests:********@127.0.0.1" in moved.err
+    assert "PENSTOCK_DATABASE_URL" in moved.err
+    assert sorted(names(penstock)) == ["calm-heron", "old-owl"]
+    assert "tests:********@127.0.0.1" in penstock("db", "status", "--json").out
+    assert "a-secret-of-tests" not in penstock("db", "status", "--json").out + penstock("doctor", "--json").out
+    assert penstock("db", "move", "--to", postgres_url, "--yes").code == 2
+
+
+def test_the_tables_are_made_and_brought_up_to_date_by_a_command(penstock: Call, home: Path):
+    assert penstock("db", "upgrade", "--dry-run").err == f"The tables would be made: `{home}/penstock.db`\n"
+    assert penstock("db", "upgrade").err == f"The tables were made: `{home}/penstock.db`\n"
+    assert penstock("db", "upgrade").err == f"The tables are up to date: `{home}/penstock.db`\n"
+
+
+def test_without_the_driver_it_is_said_how_to_install_it(penstock: Call, monkeypatch: pytest.MonkeyPatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "penstock.store.postgres", None)
+    monkeypatch.setenv("PENSTOCK_DATABASE_URL", "postgresql://me:geheim@here/x")
+    ran = penstock("flow-run", "ls")
+
+    assert ran.code == 2
+    assert "pip install 'penstock[postgres]'" in ran.err
+    assert "geheim" not in ran.err

@@ -107,3 +107,23 @@ def test_people_get_a_table(penstock: Call, private_home: Path):
     assert [line.split()[0] for line in lines[1:-1]] == [
         "version", "settings", "clock", "home", "disk", "file", "locks", "journals", "database"
     ]  # fmt: skip
+
+
+def test_a_server_that_answers_is_in_order_and_one_that_does_not_is_a_problem(penstock: Call, remote: Call):
+    def looked_at(ran: Any) -> tuple[int, list[str]]:
+        found = {each["subject"]: each for each in json.loads(ran.out)}
+        return ran.code, [found["server"][name] for name in ("verdict", "what")]
+
+    code, (verdict, message) = looked_at(remote("doctor", "--json"))
+    away = looked_at(penstock("doctor", "--json", PENSTOCK_API_URL="http://127.0.0.1:9/api"))
+
+    assert (code, verdict) == (0, "ok")
+    assert message.endswith("/api, with 1 work pool")
+    assert away[0] == 1
+    assert away[1][0] == "problem"
+
+
+def test_what_is_in_order_needs_no_advice(penstock: Call, private_home: Path):
+    found = json.loads(penstock("doctor", "--json").out)
+
+    assert [each for each in found if each["verdict"] == "ok" and each["hint"]] == []

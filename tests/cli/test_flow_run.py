@@ -51,6 +51,8 @@ def test_programs_get_lines_with_tabs_whole_ids_and_utc(penstock: Call, three_ru
     [
         ("--state failed", ["brave-otter"]),
         ("--state failed --state running", ["quick-fox", "brave-otter"]),
+        ("--state FAILED --state Timed-Out", ["brave-otter"]),
+        ("--state TimedOut --state not_ready", []),
         ("--tag nightly", ["calm-heron", "brave-otter"]),
         ("--tag nightly --tag taxi", ["brave-otter"]),
         ("--name br", ["brave-otter"]),
@@ -85,6 +87,42 @@ def test_a_home_without_runs_is_no_error(penstock: Call):
         ),
     )
     assert penstock("flow-run", "ls", "--state", "failed", tty=True).err == "There are no flow runs like that\n"
+
+
+def test_runs_are_listed_by_the_name_of_their_state_however_it_is_written(penstock: Call, journals: Any):
+    journals.run("slow-newt", state="FAILED", state_name="TimedOut")
+    journals.run("sad-newt", state="FAILED")
+    journals.run("cut-newt", state="CRASHED", state_name="Interrupted")
+
+    def names(*line: str) -> list[str]:
+        return sorted(each["name"] for each in json.loads(penstock("flow-run", "ls", "--json", "name", *line).out))
+
+    for written in ("TimedOut", "timed out", "TIMED-OUT", "timedout"):
+        assert names("--state", written) == ["slow-newt"]
+    assert names("--state", "TimedOut", "--state", "failed") == ["sad-newt", "slow-newt"]
+    assert names("--state", "Interrupted", "--state", "TimedOut") == ["cut-newt", "slow-newt"]
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("lte", "did you mean `Late`?"),
+        ("Complete", "did you mean `completed`?"),
+        (
+            "blue",
+            (
+                "one of: scheduled, pending, running, paused, cancelling, completed, failed, crashed, cancelled, Late, "
+                "AwaitingRetry, AwaitingConcurrencySlot, Retrying, Suspended, Cached, TimedOut, NotReady, Interrupted"
+            ),
+        ),
+    ],
+)
+def test_a_state_that_does_not_exist_is_refused_with_what_was_meant(penstock: Call, written: str, hint: str):
+    assert penstock("flow-run", "ls", "--state", written) == (
+        2,
+        "",
+        f"error: There is no state: `{written}`\nhint: {hint}\n",
+    )
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x"])

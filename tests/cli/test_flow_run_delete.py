@@ -69,7 +69,7 @@ def test_a_run_that_a_process_executes_is_refused(penstock: Call, runs: Any):
     ran = penstock("flow-run", "delete", "quick-fox", "--yes")
 
     assert ran.code == 1
-    assert "error: A process is executing this run" in ran.err
+    assert "error: The run has not ended: `quick-fox`" in ran.err
 
 
 def test_if_one_does_not_exist_none_is_deleted(penstock: Call, runs: Any):
@@ -81,5 +81,41 @@ def test_a_run_has_to_be_named(penstock: Call):
     assert penstock("flow-run", "delete", "--yes") == (
         2,
         "",
-        "error: Missing: `RUN`\nhint: `penstock flow-run delete --help` shows what it takes\n",
+        "error: Which runs? Name some, or give a condition\nhint: for example `--state failed`\n",
     )
+
+
+def test_runs_are_chosen_by_conditions(penstock: Call, journals: Any):
+    journals.run("old-otter", began=-40 * 86400, state="FAILED")
+    journals.run("new-otter", state="FAILED")
+    journals.run("other-otter", flow="other", state="FAILED")
+    journals.run("quick-fox", state=None, lives=True)
+
+    rehearsed = penstock("flow-run", "delete", "--state", "failed", "--flow", "etl", "--dry-run")
+    old = penstock("flow-run", "delete", "--older-than", "30d", "--yes")
+    rest = penstock("flow-run", "delete", "--flow", "etl", "--yes", "-q")
+
+    assert [line.split()[0] for line in rehearsed.err.splitlines()] == ["new-otter", "old-otter", "hint:"]
+    assert "Delete" not in old.err
+    assert old.err.startswith("old-otter  Failed")
+    assert len(rest.out.splitlines()) == 1
+    assert names(penstock) == ["quick-fox", "other-otter"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["brave-otter", "--state", "failed"], "Name runs, or say which by conditions: not both"),
+        (["--state", "running"], "No run in such a state can be meant"),
+        (["--older-than", "x"], "Not a length of time"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused(penstock: Call, line: list[str], told: str):
+    ran = penstock("flow-run", "delete", *line, "--yes")
+
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_nothing_that_meets_the_conditions_is_no_error(penstock: Call, runs: Any):
+    assert penstock("flow-run", "delete", "--flow", "nothing", "--yes") == (0, "", "There are no runs like that\n")

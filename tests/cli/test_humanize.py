@@ -6,6 +6,7 @@ import pytest
 
 from penstock import errors
 from penstock.cli import humanize
+from penstock.clock import time_of_day
 
 NOON = 1_763_899_200_000_000
 
@@ -31,7 +32,7 @@ def test_a_duration_is_told_in_its_two_largest_units(microseconds: int, text: st
 def test_machines_get_utc_and_people_their_own_zone():
     assert humanize.iso(NOON) == "2025-11-23T12:00:00.000000Z"
     assert humanize.local(NOON) == "2025-11-23 13:00:00 CET"
-    assert humanize.local_clock(NOON + 125_000) == "13:00:00.125"
+    assert time_of_day(NOON + 125_000) == "13:00:00.125"
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,10 @@ def test_a_size_is_told_in_powers_of_1024(count: int, text: str):
 def test_things_are_counted_with_their_plural():
     assert [humanize.counted(count, "run") for count in (0, 1, 1024)] == ["0 runs", "1 run", "1,024 runs"]
     assert humanize.counted(2, "crash", "crashes") == "2 crashes"
+
+
+@pytest.mark.parametrize(
+    ("away", "said"), [(0, "now"), (400_000, "now"), (300_000_000, "in 5 min"), (-3_600_000_000, "1 h ago")]
+)
+def test_when_something_is_due(away: int, said: str):
+    assert humanize.due(1_000_000_000 + away, 1_000_000_000) == said

@@ -52,6 +52,14 @@ Call = Callable[..., Any]
             "init --template x",
             "error: `--template` does not take the value `x`\nhint: it takes one of: hello, etl, ml\n",
         ),
+        (
+            "flow-run logs x --level warn",
+            "error: `--level` does not take the value `warn`\nhint: did you mean `warning`?\n",
+        ),
+        (
+            "server start --log-level warn",
+            "error: `--log-level` does not take the value `warn`\nhint: did you mean `WARNING`?\n",
+        ),
         ("version -o", "error: Missing value: `-o`\nhint: `penstock version --help` shows what it takes\n"),
         ("version --profile", "error: Missing value: `--profile NAME`\n"),
         ("version --profile --json", "error: Missing value: `--profile NAME`\n"),
@@ -86,6 +94,22 @@ def test_options_of_every_command_may_stand_anywhere(penstock: Call):
     assert {penstock(*line.split()).code for line in lines} == {0}
 
 
+def test_a_short_option_means_what_the_command_says_behind_it_and_what_every_command_says_before(
+    penstock: Call, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    home.mkdir()
+    (home / "profiles.toml").write_text("[profiles.work]\nPENSTOCK_PROGRESS = 'off'\n")
+    (tmp_path / "flows.py").write_text("from penstock import flow\n@flow\ndef echo(n: int):\n    print(n)\n")
+
+    penstock("-p", "work", "-q", "run", tmp_path / "flows.py", "-p", "n=3", "-q")
+
+    assert capsys.readouterr().out == "3\n"
+    assert penstock("config", "view", "-p=work").out.split("\n")[1] == "PENSTOCK_PROFILE\twork\t--profile"
+    assert penstock("version", "-p", "wrok").code == 0
+    assert "  -p, --param" in penstock("run", "--help").out
+    assert "  -p, --profile" in penstock("version", "--help").out
+
+
 def test_after_two_dashes_nothing_is_an_option_of_every_command(penstock: Call):
     assert penstock("init", "--", "--quiet", "x").err.startswith("error: Unexpected argument: `x`")
 
@@ -102,16 +126,17 @@ def test_a_profile_that_does_not_exist_is_not_found(penstock: Call, home: Path):
 
 
 def test_a_noun_alone_lists_its_commands(penstock: Call):
-    ran = penstock("config")
+    ran = penstock("flow")
 
     assert ran.code == 0
     assert ran.out.startswith(
-        "Usage: penstock config COMMAND\n"
+        "Usage: penstock flow COMMAND\n"
         "\n"
-        "The settings in force.\n"
+        "Flows that have run.\n"
         "\n"
         "Commands:\n"
-        "  view  Show every setting, its value, and where the value comes from.\n"
+        "  ls       List the flows that have run, each with its latest run.\n"
+        "  inspect  Show a flow: what it does, its deployments and its latest runs.\n"
     )
 
 
@@ -130,6 +155,12 @@ def test_an_error_that_is_not_expected_has_no_traceback(penstock: Call, monkeypa
             "hint: `--debug` shows where; please report it\n"
         ),
     )
+
+
+def test_what_is_no_text_on_the_line_is_named(penstock: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("penstock.cli.version.facts", lambda: "für \udcff".encode())  # as JSON and URLs do
+
+    assert penstock("version", "--json") == (2, "", "error: Not text in UTF-8: `f\\xfcr \\udcff`\n")
 
 
 def test_with_debug_it_has_one(penstock: Call, monkeypatch: pytest.MonkeyPatch):

@@ -43,6 +43,19 @@ def test_a_narrow_terminal_costs_the_widest_column_its_end():
     )  # fmt: skip
 
 
+def test_before_any_text_is_cut_the_last_column_that_matters_less_goes():
+    columns = (Column("NAME"), Column("POOL", drops=True), Column("NEXT", shrinks=False), Column("ID", drops=True))
+    rows = [[Cell("nightly"), Cell("default"), Cell("04:00"), Cell("01a2")]]
+
+    def drawn(width: int) -> list[str]:
+        return table.draw(SCREEN, columns, rows, width=width).split("\n")
+
+    assert drawn(29) == ["NAME     POOL     NEXT   ID", "nightly  default  04:00  01a2"]
+    assert drawn(28) == ["NAME     POOL     NEXT", "nightly  default  04:00"]
+    assert drawn(22) == ["NAME     NEXT", "nightly  04:00"]
+    assert drawn(12) == ["NAME   NEXT", "nigh…  04:00"]
+
+
 def test_a_row_stays_on_its_line_whatever_is_in_it():
     assert table.plain([[Cell("two\nlines"), Cell("a\ttab")]]) == "two lines\ta tab"
 

@@ -32,9 +32,29 @@ def test_only_those_in_a_state_are_listed(penstock: Call, run: Any):
     found = json.loads(penstock("task-run", "ls", "brave-otter", "--state", "failed", "--json", "name").out)
 
     assert found == [{"name": "clean-1"}]
+    assert penstock("task-run", "ls", "brave-otter", "--state", "Failed", "--json", "name").out.count("name") == 1
     assert penstock("task-run", "ls", "brave-otter", "--state", "paused", tty=True).err == (
         "Flow run `brave-otter` has no task runs like that\n"
     )
+
+
+def test_task_runs_are_listed_by_the_name_of_their_state(penstock: Call, journals: Any, make_task: Any):
+    tasks = (
+        make_task("slow", "FAILED", state_name="TimedOut"),
+        make_task("bad", "FAILED"),
+        make_task("kept", state_name="Cached"),
+        make_task("new"),
+    )
+    journals.run("brave-otter", tasks=tasks)
+
+    def names(*states: str) -> list[str]:
+        line = [word for state in states for word in ("--state", state)]
+        found = penstock("task-run", "ls", "brave-otter", *line, "--json", "name")
+        return [each["name"] for each in json.loads(found.out)]
+
+    assert names("timed out") == ["slow"]
+    assert names("Cached", "failed") == ["slow", "bad", "kept"]
+    assert names("cached", "TimedOut") == ["slow", "kept"]
 
 
 def test_a_list_that_goes_on_says_so(penstock: Call, run: Any):

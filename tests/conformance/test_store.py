@@ -1,32 +1,51 @@
-"""What every store must do, whatever database is below. A new implementation joins the list of `opened`."""
+"""What every store must do, whatever database is below. A new implementation joins `IMPLEMENTATIONS`."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
-from penstock import errors
-from penstock.core.records import ResultRecord
+from penstock import errors, telemetry
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import StateType
-from penstock.store.interface import Store
-from penstock.store.rows import ArtifactRow, CursorRow, EventRow, FlowRow, LogRow, TaskRow, pack
+from penstock.store.interface import Store, Transaction
+from penstock.store.rows import ArtifactRow, CursorRow, EventRow, FlowRow, LogRow, TaskRow, pack, texts_in
 from penstock.store.sqlite import SqliteStore
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {
-    "SQLite file": lambda folder: SqliteStore.open(folder / "penstock.db", write=True),
-    "SQLite memory": lambda _: SqliteStore.in_memory(),
+
+def open_postgres(request: pytest.FixtureRequest) -> Store:
+    url = request.getfixturevalue("postgres_url")
+    from penstock.store.postgres import PostgresStore
+
+    return PostgresStore.open(url, write=True)
+
+
+IMPLEMENTATIONS: dict[str, Callable[[pytest.FixtureRequest, Path], Store]] = {
+    "SQLite file": lambda _, folder: SqliteStore.open(folder / "penstock.db", write=True),
+    "SQLite memory": lambda _, __: SqliteStore.in_memory(),
+    "Postgres": lambda request, _: open_postgres(request),
 }
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = IMPLEMENTATIONS[request.param](tmp_path)
+    store = IMPLEMENTATIONS[request.param](request, tmp_path)
     yield store
     store.close()
+
+
+def together(calls: list[Callable[[], object]]) -> None:
+    """Make these calls at the same time, each in a thread of its own; raises what one of them raised."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result(timeout=60)
 
 
 def flow_row(number: int, **options: Any) -> FlowRow:
@@ -154,10 +173,85 @@ def test_flow_runs_are_listed_by_every_condition_together(store: Store):
     assert ids(since=3) == [4, 3]
     assert ids(parent="run-0001") == [2]
     assert ids(roots=True) == [4, 3, 1]
-    assert ids(tag="a") == [3, 2, 1]
-    assert ids(tag="a", flow="load", state=StateType.COMPLETED, name="n", since=1, parent="run-0001") == [2]
-    assert ids(tag="a", roots=True, before=(3, "run-0003")) == [1]
-    assert ids(tag="c") == []
+    assert ids(tags=("a",)) == [3, 2, 1]
+    assert ids(tags=("a",), flow="load", state=StateType.COMPLETED, name="n", since=1, parent="run-0001") == [2]
+    assert ids(tags=("a",), roots=True, before=(3, "run-0003")) == [1]
+    assert ids(tags=("c",)) == []
+
+
+@pytest.mark.parametrize("many", [0, 3, 99])
+def test_lists_are_the_same_whichever_condition_finds_the_runs(
+    store: Store, many: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("penstock.store.flow_runs._MANY", many)
+    rows = [
+        flow_row(
+            number,
+            name=("brisk-otter", "brisk-eel", "calm-otter")[number % 3],
+            flow_name=("etl", "load")[number % 2],
+            state_type=("COMPLETED", "FAILED")[number // 2 % 2],
+            tags=('["a"]', '["b"]', '["a","b"]', '["a","b","c"]', "[]")[number % 5],
+            deployment_id=(None, "nightly", "hourly")[number // 3 % 3],
+            work_pool=(None, "default", "k8s")[number // 5 % 3],
+            work_queue=(None, "default", "urgent")[number // 7 % 3],
+        )
+        for number in range(40)
+    ]
+    with store.transaction() as tx:
+        tx.flow_runs.save(rows)
+        tx.flow_runs.save_tags(rows)
+    meets: dict[str, Callable[[FlowRow, Any], bool]] = {
+        "flow": lambda row, flow: row.flow_name == flow,
+        "state": lambda row, state: row.state_type == state,
+        "deployment": lambda row, deployment: row.deployment_id == deployment,
+        "pool": lambda row, pool: row.work_pool == pool,
+        "queue": lambda row, queue: row.work_queue == queue,
+        "name": lambda row, name: row.name.startswith(name),
+        "tags": lambda row, tags: set(tags) <= set(texts_in(row.tags)),
+    }
+    values: dict[str, Any] = {
+        "flow": "etl",
+        "state": StateType.FAILED,
+        "deployment": "nightly",
+        "pool": "k8s",
+        "queue": "urgent",
+        "name": "brisk",
+        "tags": ("a", "b"),
+    }
+
+    with store.reading() as tx:
+        for size in (1, 2, 3):
+            for some in combinations(values, size):
+                conditions = {what: values[what] for what in some}
+                right = [row.id for row in reversed(rows) if all(meets[what](row, values[what]) for what in some)]
+                assert [row.id for row in tx.flow_runs.page(limit=99, **conditions)] == right, some
+                assert [row.id for row in tx.flow_runs.page(limit=2, before=(30, ""), **conditions)] == [
+                    each for each in right if each < "run-0030"
+                ][:2], some
+
+
+def test_runs_are_counted_by_the_part_of_a_time_in_which_they_were_created(store: Store):
+    with store.transaction() as tx:
+        tx.flow_runs.save(
+            [
+                flow_row(1, deployment_id="nightly"),
+                flow_row(12, deployment_id="nightly", state_type="FAILED"),
+                flow_row(13, deployment_id="nightly", flow_name="load", parent_flow_run_id="run-0001"),
+                flow_row(14, deployment_id="hourly"),
+                flow_row(25, deployment_id="nightly"),
+            ]
+        )
+
+    def counts(**conditions: Any) -> set[tuple[int, StateType, int]]:
+        with store.reading() as tx:
+            return set(tx.flow_runs.counts(since=0, until=25, width=10, parts=3, **conditions))
+
+    completed, failed = StateType.COMPLETED, StateType.FAILED
+    assert counts() == {(0, completed, 1), (1, completed, 2), (1, failed, 1)}
+    assert counts(roots=True) == counts(flow="etl") == {(0, completed, 1), (1, completed, 1), (1, failed, 1)}
+    assert counts(deployment="nightly") == {(0, completed, 1), (1, completed, 1), (1, failed, 1)}
+    assert counts(deployment="nightly", roots=True) == {(0, completed, 1), (1, failed, 1)}
+    assert counts(deployment="nightly", flow="load") == {(1, completed, 1)}
 
 
 def test_tags_that_were_taken_off_find_nothing_any_more(store: Store):
@@ -167,8 +261,8 @@ def test_tags_that_were_taken_off_find_nothing_any_more(store: Store):
         tx.flow_runs.save_tags([flow_row(1, tags='["b"]')])
 
     with store.reading() as tx:
-        assert tx.flow_runs.page(limit=9, tag="a") == []
-        assert len(tx.flow_runs.page(limit=9, tag="b")) == 1
+        assert tx.flow_runs.page(limit=9, tags=("a",)) == []
+        assert len(tx.flow_runs.page(limit=9, tags=("b",))) == 1
 
 
 def test_flow_runs_are_found_by_name_and_by_the_beginning_of_an_id(store: Store):
@@ -202,7 +296,7 @@ def test_flows_are_counted_and_show_their_newest_run(store: Store):
         tx.flow_runs.count_flows({"gone": -1, "etl": 0})
 
     with store.reading() as tx:
-        etl, load = tx.flow_runs.flows()
+        etl, load = tx.flow_runs.flows(limit=9)
         assert tx.flow_runs.run_counts() == {"etl": 2, "load": 1}
     assert (etl.name, etl.runs, etl.last_run_at, etl.last_state_type) == ("etl", 2, 2, StateType.FAILED)
     assert (load.runs, load.entrypoint) == (1, "flow.py:etl")
@@ -211,7 +305,7 @@ def test_flows_are_counted_and_show_their_newest_run(store: Store):
 def test_runs_that_ended_are_found_oldest_first(store: Store):
     with store.transaction() as tx:
         tx.flow_runs.save([flow_row(3), flow_row(1), flow_row(2, state_type="RUNNING")])
-        tx.flow_runs.save([flow_row(4, parent_flow_run_id="run-0001")])
+        tx.flow_runs.save([flow_row(4, parent_flow_run_id="run-0001", root_run_id="run-0001")])
 
     with store.reading() as tx:
         assert [root.id for root in tx.flow_runs.ended_roots(before=99)] == ["run-0001", "run-0003"]
@@ -228,8 +322,10 @@ def test_task_runs_are_listed_in_the_order_in_which_they_came(store: Store):
     with store.reading() as tx:
         first = tx.task_runs.page("run-0001", limit=2)
         rest = tx.task_runs.page("run-0001", limit=2, after=first[-1].sequence)
-        not_completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.FAILED, StateType.RUNNING))
-        completed = tx.task_runs.page("run-0001", limit=9, states=(StateType.COMPLETED,))
+        not_completed = tx.task_runs.page(
+            "run-0001", limit=9, states=((StateType.FAILED, None), (StateType.RUNNING, None))
+        )
+        completed = tx.task_runs.page("run-0001", limit=9, states=((StateType.COMPLETED, None),))
         assert [row.id for row in tx.task_runs.unfinished(["run-0001", "x"])] == ["task-0003"]
         assert tx.task_runs.rows(["task-0002"])[0].view().upstream == ("a", "b")
         assert tx.task_runs.row("nobody") is None
@@ -255,7 +351,7 @@ def test_states_are_counted_up_and_down(store: Store):
         tx.task_runs.count_states({completed: 1, running: 0})
 
     with store.reading() as tx:
-        assert [tuple(count) for count in tx.task_runs.state_counts(["run-0001"])] == [(*completed, 4)]
+        assert [astuple(count) for count in tx.task_runs.state_counts(["run-0001"])] == [(*completed, 4)]
     with store.transaction() as tx:
         tx.task_runs.forget(["run-0001"])
         assert tx.task_runs.state_counts(["run-0001"]) == []
@@ -263,7 +359,7 @@ def test_states_are_counted_up_and_down(store: Store):
 
 def test_logs_can_be_paged_followed_filtered_and_read_from_the_end(store: Store):
     with store.transaction() as tx:
-        tx.logs.append([LogRow(n, f"run-{n % 2}", f"task-{n}", 10 * n, "log", f"line {n}\0") for n in range(6)])
+        tx.logs.append([LogRow(n, f"run-{n % 2}", f"task-{n}", 10 * n, "log", f"line {n}") for n in range(6)])
 
     def lines(*runs: str, **options: Any) -> list[int]:
         with store.reading() as tx:
@@ -272,11 +368,11 @@ def test_logs_can_be_paged_followed_filtered_and_read_from_the_end(store: Store)
 
     with store.reading() as tx:
         third = tx.logs.page(["run-0", "run-1"], limit=3)[-1]
-    assert third.message == "line 2\0"
+    assert third.message == "line 2"
     assert lines("run-0", "run-1") == [0, 1, 2, 3, 4, 5]
     assert lines("run-0", "run-1", after=third.sequence) == [3, 4, 5]
     assert lines("run-0", level=20) == [2, 4]
-    assert lines("run-0", "run-1", task_run_id="task-3") == [3]
+    assert lines("run-0", "run-1", task="task-3") == [3]
     assert lines("run-0", "run-1", limit=2) == [0, 1]
     assert lines("run-0", "run-1", limit=2, tail=True) == [4, 5]
     assert lines("run-0", limit=99, tail=True) == [0, 2, 4]
@@ -327,6 +423,30 @@ def test_events_are_listed_oldest_first(store: Store):
         assert [event.resource for event in tx.events.page(limit=99, name="e1")] == [{"r": "s"}]
 
 
+@pytest.mark.parametrize("many", [0, 99])
+def test_events_from_a_time_on_are_found_though_some_came_late(
+    store: Store, many: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("penstock.store.events._MANY", many)
+    with store.transaction() as tx:
+        times = [1, 6, 2, 7, 3, 8]
+        tx.events.append([EventRow(at, f"e{at % 2}", f"run-{at}", None, pack({}), pack({})) for at in times])
+
+    def times_of(*, limit: int = 9, **conditions: Any) -> list[int]:
+        with store.reading() as tx:
+            return [event.at for event in tx.events.page(limit=limit, **conditions)]
+
+    with store.reading() as tx:
+        third = tx.events.page(limit=3)[-1].sequence
+    assert times_of(since=6) == times_of(since=6, tail=True) == [6, 7, 8]
+    assert times_of(since=6, limit=1) == [6]
+    assert times_of(since=3, limit=2, tail=True) == [3, 8]
+    assert times_of(since=6, after=third) == [7, 8]
+    assert times_of(since=6, name="e0") == [6, 8]
+    assert times_of(since=6, run_ids=("run-7", "run-1")) == [7]
+    assert times_of(since=9) == times_of(since=9, tail=True) == []
+
+
 def test_a_piece_of_a_journal_is_kept_once(store: Store):
     with store.transaction() as tx:
         tx.journals.append("run", 1, "main", 19, b"abc")
@@ -345,10 +465,10 @@ def test_cursors_tell_how_far_each_journal_is(store: Store):
     cursor = CursorRow("run", 1, "main", 30, 7, "here", "boot", 4242, 0, b"\x90")
     later = CursorRow("run", 2, "main", 30, 7, "here", "boot", 4242, 0, b"\x90")
     with store.transaction() as tx:
-        tx.journals.save_cursor(cursor)
+        tx.journals.save_cursors([cursor])
         cursor.end_offset = 40
-        tx.journals.save_cursor(cursor)
-        tx.journals.save_cursor(later)
+        tx.journals.save_cursors([cursor])
+        tx.journals.save_cursors([later])
 
     with store.reading() as tx:
         assert tx.journals.cursor("run", 1, "main") == cursor
@@ -386,7 +506,7 @@ def test_a_run_is_forgotten_with_all_that_belongs_to_it(store: Store):
         tx.artifacts.forget(["run-0001"])
         tx.events.forget(["run-0001"])
 
-        assert tx.flow_runs.page(limit=9) == tx.flow_runs.page(limit=9, tag="a") == tx.events.page(limit=9) == []
+        assert tx.flow_runs.page(limit=9) == tx.flow_runs.page(limit=9, tags=("a",)) == tx.events.page(limit=9) == []
         assert tx.task_runs.page("run-0001", limit=9) == tx.artifacts.page(limit=9) == []
 
 
@@ -410,6 +530,130 @@ def test_a_transaction_keeps_all_or_nothing(store: Store):
         assert tx.flow_runs.row("run-0001") is None
 
 
+def test_text_that_no_database_could_keep_is_kept_with_marks_in_its_place(store: Store):
+    with store.transaction() as tx:
+        tx.logs.append([LogRow(1, "run", None, 20, "log", "a\0b\ud800c😀é")])
+        tx.meta.put("a\0", "\udfff")
+
+    with store.reading() as tx:
+        assert tx.logs.page(["run"], limit=1)[0].message == "a\ufffdb\ufffdc😀é"
+        assert tx.meta.value("a\0") == tx.meta.value("a\ufffd") == "\ufffd"
+
+
+def test_texts_are_in_the_order_of_their_characters(store: Store):
+    names = ["A", "Z", "_", "a", "z", "é", "😀"]
+    with store.transaction() as tx:
+        tx.result_files.refer("run", reversed(names))
+        assert list(tx.result_files.locations()) == names
+
+
+def test_a_transaction_in_which_a_statement_failed_is_not_kept_whatever_is_done_about_it(store: Store):
+    with pytest.raises(errors.StoreError, match="statement failed"), store.transaction() as tx:
+        tx.meta.put("a", "1")
+        with pytest.raises(errors.StoreError):
+            tx.flow_runs.save([flow_row(1, ended_at=None)])
+            tx.meta.value("a")
+
+    with store.reading() as tx:
+        assert tx.meta.value("a") is None
+
+
+def test_events_of_a_transaction_are_seen_by_it(store: Store):
+    with store.transaction() as tx:
+        tx.events.append([EventRow(1, "e", "run", None, pack({}), pack({}))] * 6000)
+        assert len(tx.events.page(limit=9999)) == 6000
+        tx.events.append([EventRow(2, "e", "run", None, pack({}), pack({}))])
+        tx.events.forget(["run"])
+        assert tx.events.page(limit=9) == []
+
+
+def test_the_time_is_the_same_all_through_a_transaction_and_never_before_that_of_the_last(store: Store):
+    with store.transaction() as tx:
+        first = tx.now
+        tx.meta.put("a", "1")
+        assert tx.now == first
+    with store.transaction() as tx:
+        assert tx.now >= first
+    with store.reading() as tx:
+        assert tx.now >= first > 1_700_000_000_000_000
+
+
+def test_ids_made_later_sort_later(store: Store):
+    with store.transaction() as tx:
+        first = tx.new_id()
+
+    assert len(first) == 36
+    assert first[14] == "7"
+
+
+def test_use_cases_run_in_a_transaction_and_return_what_they_found(store: Store):
+    def put(tx: Transaction) -> str | None:
+        tx.meta.put("a", "1")
+        return tx.meta.value("a")
+
+    def fail(tx: Transaction) -> None:
+        tx.meta.put("a", "2")
+        raise errors.NotFound("No flow run has the id: `x`")
+
+    assert store.run(put) == "1"
+    with pytest.raises(errors.NotFound):
+        store.run(fail)
+    with store.reading() as tx:
+        assert tx.meta.value("a") == "1"
+
+
+def test_who_names_the_same_key_comes_one_after_the_other(store: Store):
+    def count(tx: Transaction) -> None:
+        tx.lock("count")
+        tx.lock("count")
+        tx.meta.put("count", str(int(tx.meta.value("count") or 0) + 1))
+
+    together([lambda: [store.run(count) for _ in range(10)]] * 4)
+
+    with store.reading() as tx:
+        assert tx.meta.value("count") == "40"
+
+
+def test_subscribers_hear_of_what_is_committed_and_only_then(store: Store):
+    heard: list[frozenset[str]] = []
+
+    def callback(topics: frozenset[str]) -> None:
+        heard.append(topics)
+        with store.transaction() as tx:  # the store is free again
+            tx.meta.put("heard", "1")
+
+    unsubscribe = store.subscribe(callback)
+    with store.transaction() as tx:
+        tx.wake("events")
+        tx.wake("run:1")
+        tx.wake("events")
+        assert heard == []
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.wake("events")
+        _ = 1 / 0
+    unsubscribe()
+    unsubscribe()
+    with store.transaction() as tx:
+        tx.wake("events")
+
+    assert heard == [frozenset({"events", "run:1"})]
+
+
+def test_a_subscriber_that_raises_keeps_nothing_from_others(store: Store):
+    heard: list[frozenset[str]] = []
+    told: list[str] = []
+    stop = telemetry.subscribe(lambda event, details: told.append(f"{event} {details}"))
+    store.listen()
+    store.subscribe(lambda _: 1 // 0)
+    store.subscribe(heard.append)
+    with store.transaction() as tx:
+        tx.wake("events")
+    stop()
+
+    assert heard == [frozenset({"events"})]
+    assert [each for each in told if each.startswith("store.subscriber_failed")]
+
+
 def test_threads_take_turns_to_write(store: Store):
     def save(number: int) -> None:
         for each in range(20):
@@ -418,11 +662,7 @@ def test_threads_take_turns_to_write(store: Store):
             with store.reading() as tx:
                 assert tx.flow_runs.row(f"run-{100 * number + each:04}") is not None
 
-    threads = [threading.Thread(target=save, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together([partial(save, number) for number in range(4)])
 
     with store.reading() as tx:
         assert len(tx.flow_runs.page(limit=999)) == 80

@@ -361,6 +361,9 @@ def test_every_second_week_stays_every_second_week_however_far_away():
     assert found[1] - found[0] == found[2] - found[1] == timedelta(weeks=2)
 
 
+SIXTY = ",".join(map(str, range(60)))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -381,6 +384,13 @@ def test_every_second_week_stays_every_second_week_however_far_away():
         ("DTSTART;TZID=Mars/Base:20240101T000000\nRRULE:FREQ=DAILY", "no time zone of that name: `Mars/Base`"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "no day that fits"),
         ("FREQ=DAILY;INTERVAL=7;BYDAY=TU", "no day that fits"),
+        ("RRULE:FREQ=DAILY\nEXRULE:FREQ=DAILY", "hardly any time, or none"),
+        ("RRULE:FREQ=MINUTELY\nEXRULE:FREQ=SECONDLY", "hardly any time, or none"),
+        ("FREQ=SECONDLY;BYSETPOS=5", "hardly any time, or none"),
+        ("FREQ=SECONDLY;BYHOUR=3;BYMONTH=2;BYMONTHDAY=29", "hardly any time, or none"),
+        ("FREQ=SECONDLY;BYHOUR=3;BYMONTH=2;BYMONTHDAY=29;COUNT=9", "hardly any time, or none"),
+        (f"FREQ=DAILY;BYMINUTE={SIXTY};BYSECOND={SIXTY}", "at most 1440 times of a day"),
+        ("\n".join(["RRULE:FREQ=DAILY"] * 21), "at most 20 rules"),
     ],
 )
 def test_a_rule_that_is_wrong_says_why(text: Any, message: str):
@@ -388,10 +398,23 @@ def test_a_rule_that_is_wrong_says_why(text: Any, message: str):
         RRule(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "coming"),
+    [
+        ("FREQ=SECONDLY;BYHOUR=3;BYDAY=MO", "01-08 03:00 +0000"),
+        ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO", "02-29 00:00 +0000"),
+        ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "02-29 00:00 +0000"),
+        ("RRULE:FREQ=DAILY\nEXRULE:FREQ=DAILY;BYMONTH=1,2,3,4,5,6,7,8,9,10,11", "12-01 00:00 +0000"),
+    ],
+)
+def test_a_time_that_comes_seldom_is_found_all_the_same(text: str, coming: str):
+    assert shown(RRule(text), utc(2024, 1, 1, 4), 1) == [coming]
+
+
 PARTS = [
     "FREQ=DAILY", "FREQ=WEEKLY", "FREQ=", "BYDAY=MO", "BYDAY=0MO", "BYDAY=", "BYHOUR=6", "BYHOUR=a", "COUNT=3", "=",
     "BYSETPOS=1", "BYMONTHDAY=-1", "WKST=XX", "RRULE:", "RDATE:20240101", "DTSTART:20240101", "EXDATE:1",
-    "UNTIL=20300101",
+    "UNTIL=20300101", "FREQ=SECONDLY", "EXRULE:FREQ=DAILY",
 ]  # fmt: skip
 
 

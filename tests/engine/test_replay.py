@@ -19,6 +19,7 @@ from penstock import ThreadPoolTaskRunner, errors, flow, task
 from penstock.core import records
 from penstock.core.records import AnyRecord
 from penstock.engine.context import current
+from penstock.engine.replay import History
 from penstock.journal import reader
 from penstock.journal.folder import JournalFolder
 from penstock.sdk import runs
@@ -967,3 +968,14 @@ def test_a_run_under_way_is_not_resumed_also_by_its_own_process(run_id: Callable
         return "done"
 
     assert main() == "done"
+
+
+def test_a_task_that_only_waited_for_a_slot_was_not_interrupted():
+    began = records.TaskRunBegan(1, "t", "r", "r", 0, "load-0")
+    waits = records.TaskRunMoved(2, "t", "SCHEDULED", "AwaitingConcurrencySlot")
+    begins = records.TaskRunMoved(3, "t", "RUNNING", "Running")
+    defined = records.TaskDefined(0, "mod.load", "load", on_interrupt="fail")
+
+    assert History([defined, began]).was_interrupted("t")
+    assert not History([defined, began, waits]).was_interrupted("t")
+    assert History([defined, began, waits, begins]).was_interrupted("t")

@@ -11,7 +11,7 @@ import pytest
 
 from penstock import errors, flow, task
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.engine import attempt as attempts
 from penstock.engine import results
 from penstock.engine.attempt import Values

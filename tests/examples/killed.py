@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Engine, Pool, event
 
-from penstock.cli import entrypoints
 from penstock.cli.quickstart import FLOW
+from penstock.sdk import entrypoints
 
 batches = count(1)
 has_trips = False

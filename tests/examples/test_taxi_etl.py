@@ -458,26 +458,3 @@ def test_made_up_files_have_the_columns_of_real_ones(name: str):
 
 def test_every_zone_of_the_city_has_one_borough():
     assert list(made_up_trips.boroughs()) == list(range(1, 266))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_made_up_trips")
-def test_the_quickstart_tells_what_it_made_and_uses_the_cache_the_second_time(home: Path):
-    first, second = (penstock("quickstart", "--source", "made-up") for _ in range(2))
-
-    for each in (first, second):
-        assert each.code == 0, each.err
-        assert "artifact inspect trips-by-day-and-borough" in each.out
-        assert str(home / "quickstart" / "taxi.db") in each.out
-        assert "files that were made up and served by this machine" in each.out
-    assert "out of the cache" not in first.out
-    assert "2 files, 2 of them out of the cache" in second.out
-    assert len(list((home / "quickstart" / "trips").glob("*.parquet"))) == 2
-
-
-def test_the_quickstart_fails_when_the_flow_does(site: Site):
-    ran = penstock("quickstart", "--source", site.url)
-
-    assert ran.code == 1
-    assert f"{site.url}/yellow_tripdata_2020-04.csv.gz" in ran.err
-    assert "What was made" not in ran.out

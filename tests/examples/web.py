@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event
 from typing import Any, cast
 
 
@@ -21,12 +22,16 @@ class Site(ThreadingHTTPServer):
         self.broken_off: Counter[str] = Counter()
         """So many times it promises the whole file and sends half of it."""
         self.asked: Counter[str] = Counter()
+        self.held: dict[str, Event] = {}
+        """Who asks for a file is not answered before this is set."""
 
 
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site, name = cast("Site", self.server), self.path.removeprefix("/")
         site.asked[name] += 1
+        if name in site.held:
+            site.held[name].wait()
         if site.unavailable[name] > 0:
             site.unavailable[name] -= 1
             self.send_error(503)

@@ -14,7 +14,7 @@ import pytest
 from penstock import errors, flow, task
 from penstock.core import records
 from penstock.engine.context import current
-from penstock.journal import reader
+from penstock.journal import reader, writer
 from penstock.journal.ballast import Ballast
 from penstock.journal.folder import JournalFolder
 from penstock.journal.writer import JournalWriter
@@ -183,7 +183,7 @@ def test_a_script_whose_disk_breaks_exits_with_70(tmp_path: Path, home: Path):
     assert "penstock: Recording failed" in ended.stderr
 
 
-def test_a_run_can_be_resumed_once_the_disk_is_mended(home: Path):
+def test_a_run_can_be_resumed_once_the_disk_is_mended(home: Path, monkeypatch: pytest.MonkeyPatch):
     ran: list[int] = []
     broken = [True]
 
@@ -197,6 +197,8 @@ def test_a_run_can_be_resumed_once_the_disk_is_mended(home: Path):
         notes(1)
         if broken:
             broken.clear()
+            # A full disk can still be synced, /dev/full cannot.
+            monkeypatch.setattr(writer, "_datasync", lambda descriptor: None)
             breaking(current(), "/dev/full")
         return notes(2)
 

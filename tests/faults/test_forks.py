@@ -21,7 +21,10 @@ from penstock.core import records
 from penstock.journal import reader
 from penstock.journal.folder import JournalFolder
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it forks is the point
+pytestmark = [
+    pytest.mark.fault("R-37"),
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),  # that it forks is the point
+]
 
 
 @pytest.fixture(autouse=True)
@@ -137,14 +140,14 @@ def test_forking_while_other_threads_record_never_hangs(home: Path):
     @flow
     def main() -> list[int]:
         running = [busy.submit() for _ in range(3)]
-        codes = [in_child(lambda: small(1)) for _ in range(25)]
+        codes = [in_child(lambda: small(1)) for _ in range(100)]
         stop.set()
         for each in running:
             each.result()
         return codes
 
-    assert main() == [0] * 25
-    assert names_of_flows(home) == ["main", *["small"] * 25]
+    assert main() == [0] * 100
+    assert names_of_flows(home) == ["main", *["small"] * 100]
 
 
 @pytest.mark.slow

@@ -39,7 +39,8 @@ def new_writer(tmp_path: Path) -> Iterator[Callable[..., JournalWriter]]:
 class Disk:
     """Puts something that fails under an open journal: the errors are the system's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
         self._saved: dict[JournalWriter, int] = {}
 
     def _replace(self, writer: JournalWriter, descriptor: int) -> None:
@@ -49,7 +50,8 @@ class Disk:
         os.close(descriptor)
 
     def fill_up(self, writer: JournalWriter) -> None:
-        """Writes fail with ENOSPC."""
+        """Writes fail with ENOSPC; what was written before is synced, which /dev/full refuses."""
+        self._monkeypatch.setattr("penstock.journal.writer._datasync", lambda descriptor: None)
         self._replace(writer, os.open("/dev/full", os.O_WRONLY))
 
     def break_writes(self, writer: JournalWriter) -> None:
@@ -73,7 +75,7 @@ class Disk:
 
 
 @pytest.fixture
-def disk() -> Iterator[Disk]:
-    disk = Disk()
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk(monkeypatch)
     yield disk
     disk.close()

@@ -120,6 +120,16 @@ def test_a_journal_that_is_gone_is_not_locked(tmp_path: Path):
     assert not folder.is_locked(tmp_path / "gone")
 
 
+def test_two_that_ask_at_the_same_time_do_not_take_each_other_for_the_holder(tmp_path: Path):
+    path = tmp_path / "lock"
+    path.touch()
+    with open(path) as asking:
+        assert folder.lock(asking.fileno(), wait=False, shared=True)  # as `is_locked` does, for a moment
+        assert not folder.is_locked(path)
+        with open(path) as holding:
+            assert not folder.lock(holding.fileno(), wait=False)
+
+
 def test_the_lock_of_a_folder_is_waited_for(tmp_path: Path):
     order: list[str] = []
     about_to_wait = threading.Event()

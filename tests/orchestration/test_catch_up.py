@@ -11,6 +11,7 @@ from penstock import errors
 from penstock.core import records
 from penstock.core.states import StateType
 from penstock.journal import frames
+from penstock.journal.folder import JournalFile, JournalFolder
 from penstock.journal.writer import JournalWriter
 from penstock.orchestration import catch_up as module
 from penstock.orchestration import overview
@@ -36,6 +37,23 @@ def test_a_completed_run_is_folded_and_its_journals_are_deleted(
         assert [(count.state_name, count.task_runs) for count in overview.state_counts(tx, run.id)] == [
             ("Completed", 3)
         ]
+
+
+def test_journals_that_another_process_has_folded_and_deletes_meanwhile_are_no_problem(
+    settings: Settings, store: SqliteStore, time: SteppingClock, complete: Complete, monkeypatch: pytest.MonkeyPatch
+):
+    run = complete(tasks=3)
+    catch_up(settings, store, time, remove=False)
+    end_in = module._end_in
+
+    def once_deleted(cursors: Any, journal: JournalFile) -> int:
+        JournalFolder(settings.journals).remove(run.id)
+        return end_in(cursors, journal)
+
+    monkeypatch.setattr(module, "_end_in", once_deleted)
+
+    assert catch_up(settings, store, time).problems == ()
+    assert not (settings.journals / run.id).exists()
 
 
 def test_nothing_is_read_when_nothing_is_new(

@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from penstock import errors
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import StateType
 from penstock.journal import frames
 from penstock.orchestration import overview
@@ -57,7 +57,7 @@ def contents(store: Store) -> dict[str, Any]:
                 for each in tx.events.page(limit=1000)
             ),
             "flow counts": tx.flow_runs.run_counts(),
-            "tagged": [row.id for row in tx.flow_runs.page(tag="nightly", limit=10)],
+            "tagged": [row.id for row in tx.flow_runs.page(tags=("nightly",), limit=10)],
             "files": sorted(tx.result_files.of_root(ROOT)),
         }
 

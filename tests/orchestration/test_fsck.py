@@ -12,7 +12,7 @@ from tests.orchestration.written import SteppingClock, WrittenRun
 
 from penstock import errors
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.journal import frames
 from penstock.orchestration import backup, fsck, overview
 from penstock.orchestration.local import Home
@@ -177,7 +177,7 @@ def test_damage_that_sqlite_finds_is_told(opened: Opened, monkeypatch: pytest.Mo
     with opened() as home:
         monkeypatch.setattr(home, "check", lambda: ["page 7 is never used"])
 
-        assert [each.message for each in fsck.fsck(home).problems] == ["SQLite finds: page 7 is never used"]
+        assert [each.message for each in fsck.fsck(home).problems] == ["The database finds: page 7 is never used"]
 
 
 def test_a_rebuild_makes_the_same_rows(settings: Settings, opened: Opened, rich: WrittenRun, complete: Complete):
@@ -315,6 +315,6 @@ def test_a_backup_does_not_overwrite_and_a_restore_needs_a_sound_file(
             backup.backup(home, tmp_path / "no" / "copy.db")
         with pytest.raises(errors.UsageError, match="There is no file"):
             backup.restore(home, tmp_path / "nothing.db")
-        monkeypatch.setattr(SqliteStore, "check", lambda _: ["page 7"])
+        monkeypatch.setattr(backup, "problems_of", lambda _: ["page 7"])
         with pytest.raises(errors.StoreError, match=r"This backup is damaged \(page 7\)"):
             backup.restore(home, copy)

@@ -11,11 +11,13 @@ from tests.orchestration.written import SteppingClock, WrittenRun
 
 from penstock import errors
 from penstock.core import records
+from penstock.core.operations.flow_runs import SetFlowRunState
 from penstock.core.states import StateType
 from penstock.journal import frames
 from penstock.orchestration import local, overview
 from penstock.orchestration.catch_up import CaughtUp
 from penstock.orchestration.local import LocalPast, open_home
+from penstock.orchestration.local_orchestrator import LocalOrchestrator
 from penstock.settings import Settings
 from penstock.store.sqlite import SqliteStore
 
@@ -270,12 +272,10 @@ def test_damage_that_the_store_does_not_make_up_for_is_told(settings: Settings, 
 
 
 def test_what_users_said_about_a_run_is_a_part_of_its_past(settings: Settings, time: SteppingClock, complete: Complete):
-    from penstock.orchestration.runs import cancel_flow_run
-
     run = complete()
-    with open_home(settings, time) as home:
-        assert cancel_flow_run(home, run.id, by="me").state_type is StateType.CANCELLED
+    request = SetFlowRunState(run=run.id, type=StateType.CANCELLED, message="No", by="me")
+    assert LocalOrchestrator(settings, time).ask(request).state_type is StateType.CANCELLED
 
-    assert list(LocalPast(settings).records(run.id))[-1] == records.CommandIssued(
-        time.now(), run.id, "cancel", "me", {"type": "CANCELLED", "message": "Cancelled by me"}
-    )
+    (said,) = (each for each in LocalPast(settings).records(run.id) if isinstance(each, records.CommandIssued))
+    assert said.details == {"type": "CANCELLED", "name": "Cancelled", "message": "No"}
+    assert (said.command, said.by, said.run_id) == ("set_state", "me", run.id)

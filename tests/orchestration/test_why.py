@@ -9,7 +9,7 @@ from tests.orchestration.written import SteppingClock, WrittenRun
 
 from penstock import errors
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.orchestration.local import Home
 from penstock.orchestration.why import Explanation, explain_flow_run, explain_task_run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock import clock
 from penstock.core import addresses, records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.journal.writer import JournalWriter
 from penstock.settings import Settings
 
@@ -111,3 +111,14 @@ class WrittenRun:
         """The process goes away, and the system frees its locks."""
         while self.writers:
             self.writers.pop().close()
+
+
+def with_result(run: WrittenRun, location: str, **options: Any) -> WrittenRun:
+    """The run, written to its end, with a task whose result lies in a file."""
+    journal = run.journal()
+    journal.append(run.began(**options))
+    journal.append(run.task_began("a"))
+    journal.append(run.task_ended("a", result=ResultRecord("x", None, location, 9)))
+    journal.append(run.ended())
+    run.die()
+    return run

@@ -3,7 +3,7 @@
 One page is one reader: its blocks run in the order in which they stand, in an empty folder, with an empty home.
 
 - ``python`` blocks share one namespace. One with a title (```` ```python title="hello.py" ````) is saved under that
-  name instead, to be run or imported by the blocks after it.
+  name instead, to be run or imported by the blocks after it. So is a ``yaml`` block with a title.
 - In ``console`` blocks (also ``bash`` and ``sh``) each line that begins with ``$ `` is a command, a shell runs it, and
   the lines after it, if there are any, are its output. ``...`` in there stands for anything. A command that should
   fail says so at its end: ``# exits with 3``. Where an output holds no ``...``, it may be that of another time: what
@@ -79,9 +79,11 @@ def blocks(text: str) -> Iterator[Block]:
     """The blocks of a page that are to be run."""
     for found in BLOCK.finditer(text):
         language = found["language"]
-        if language not in SHELLS | {"python"} or NOT_RUN.search(text, 0, found.start()):
+        if language not in SHELLS | {"python", "yaml"} or NOT_RUN.search(text, 0, found.start()):
             continue
         title = TITLE.search(found["info"])
+        if language == "yaml" and title is None:
+            continue
         yield Block(
             line=text.count("\n", 0, found.start()) + 2,
             language=language,
@@ -130,7 +132,7 @@ def run_page(page: Path) -> None:
     module: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page.read_text()):
         try:
-            if block.language != "python":
+            if block.language in SHELLS:
                 for command in commands(block):
                     run_command(command)
             elif block.title:

@@ -85,6 +85,9 @@ def test_each_name_of_a_state_has_a_line():
     text = page("concepts/lifecycle.md")
 
     assert len(named) >= 13
+    assert named - {(kind.capitalize(), kind) for kind in StateType} <= {
+        (name, kind) for name, kinds in states.NAMES.items() for kind in kinds
+    }, "`--state` takes them"
     assert [name for name, kind in sorted(named) if f"| `{name}` | `{kind}` |" not in text] == []
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.client.scripted import answer, scripted
 
 HEAVY = {
     "asyncio",
@@ -30,10 +31,10 @@ HEAVY = {
 }
 
 
-def loaded_by(statement: str) -> set[str]:
+def loaded_by(statement: str, **variables: str) -> set[str]:
     """The modules that this statement loads, beyond those of an interpreter that does nothing."""
     # Measuring coverage of subprocesses would load modules of its own there.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")} | variables
     program = f"import sys; before = set(sys.modules); {statement}; print('\\n'.join(set(sys.modules) - before))"
     command = [sys.executable, "-I", "-c", program]
     return set(subprocess.run(command, capture_output=True, check=True, text=True, env=env).stdout.split())
@@ -50,3 +51,15 @@ def test_importing_the_sdk_loads_nothing_heavy(statement: str):
 
 def test_asking_for_one_public_name_does_not_load_the_rest():
     assert "penstock.testing" not in loaded_by("from penstock import flow, task")
+
+
+@pytest.mark.parametrize("line", ["flow-run ls", "deployment ls", "work-queue ls"])
+def test_a_command_that_asks_a_server_loads_nothing_that_it_does_not_need(line: str):
+    empty = b"[]" if line == "work-queue ls" else b'{"items": [], "next": null}'
+    command = f"sys.argv = {['penstock', *line.split()]}; from penstock.cli.main import main; assert main() == 0"
+    with scripted(answer(body=empty)) as server:
+        loaded = loaded_by(command, PENSTOCK_API_URL=server.url)
+
+    needed = {"penstock.cli", "cyclopts", "socket", "http.client", "email"}
+    unneeded = HEAVY | {"cronsim", "rich", "ruamel.yaml", "secrets", "shutil", "zoneinfo"}
+    assert sorted(loaded & (unneeded - needed)) == []

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.core import records
 from penstock.journal import reader
+from penstock.sdk import shipping
 
 R = TypeVar("R", bound=records.Record)
 Recorded = Callable[[type[R]], list[R]]
@@ -18,6 +19,12 @@ Recorded = Callable[[type[R]], list[R]]
 @pytest.fixture(autouse=True)
 def no_display(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PENSTOCK_PROGRESS", "off")
+
+
+@pytest.fixture
+def nobody_sends_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that keeps another home than the test's gets no journals: see tests/faults/test_runs_elsewhere.py."""
+    monkeypatch.setattr(shipping, "begin", lambda _: None)
 
 
 @pytest.fixture

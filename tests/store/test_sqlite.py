@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from penstock import errors
-from penstock.store import lock, sqlite
+from penstock.store import lock, sqlite, sqlite_connections, sqlite_errors, sqlite_files
 from penstock.store.interface import SCHEMA_VERSION
-from penstock.store.sqlite import SqliteStore, lock_path
+from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite_connections import lock_path
 
 
 @pytest.fixture
@@ -166,10 +167,10 @@ def test_a_store_that_is_still_being_made_cannot_be_read(path: Path):
 
 
 def test_making_the_tables_leaves_nothing_half_made(path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sqlite, "SCHEMA_VERSION", object())
-    known = sqlite.statements("schema")
+    monkeypatch.setattr(sqlite_connections, "SCHEMA_VERSION", object())
+    known = sqlite_connections.statements("schema")
     broken = {**known, "broken": sqlite.Statement("broken", ["CREATE TABLE meta (x)"])}
-    monkeypatch.setattr(sqlite, "statements", lambda _: broken)
+    monkeypatch.setattr(sqlite_connections, "statements", lambda _: broken)
     with pytest.raises(errors.StoreError, match="already exists"):
         SqliteStore.open(path, write=True)
     monkeypatch.undo()
@@ -223,12 +224,12 @@ def test_each_fault_of_sqlite_has_its_error(path: Path, code: int, kind: type[er
     error = sqlite3.OperationalError("why")
     error.sqlite_errorcode = code
 
-    with pytest.raises(kind, match=text), sqlite.told(path):
+    with pytest.raises(kind, match=text), sqlite_errors.told(path):
         raise error
 
 
 def test_faults_within_a_statement_are_told_as_well(path: Path):
-    with SqliteStore.in_memory() as store, store.transaction() as tx:
+    with SqliteStore.in_memory() as store, store.reading() as tx:
         connection = tx.meta._connection
         wrong = sqlite.Statement("wrong", ["SELECT x FROM nowhere"])
         for call in (connection.rows, connection.run, lambda each: connection.run_many(each, [()])):
@@ -265,7 +266,7 @@ def test_a_store_in_memory_can_be_backed_up_and_checked(tmp_path: Path):
 
 def test_a_check_finds_a_damaged_page(path: Path):
     with SqliteStore.open(path, write=True) as store, store.transaction() as tx:
-        tx.journals.append("run", 1, "main", 0, os.urandom(200_000))
+        tx.journals.append("run", 1, "main", 0, os.urandom(1_000_000))
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(bytes(5000))
@@ -290,14 +291,14 @@ def test_a_damaged_store_is_moved_aside_with_all_that_belongs_to_it(path: Path):
     path.write_text("damaged")
     path.with_name("penstock.db-wal").write_text("log")
 
-    first = sqlite.move_aside(path, ".damaged", 7)
+    first = sqlite_files.move_aside(path, ".damaged", 7)
     path.write_text("damaged again")
-    second = sqlite.move_aside(path, ".damaged", 8)
+    second = sqlite_files.move_aside(path, ".damaged", 8)
 
     assert (first.name, second.name) == ("penstock.db.damaged", "penstock.db.damaged-8")
     assert first.with_name("penstock.db.damaged-wal").read_text() == "log"
     with SqliteStore.open(path, write=True), pytest.raises(errors.StoreBusy):
-        sqlite.move_aside(path, ".damaged", 9)
+        sqlite_files.move_aside(path, ".damaged", 9)
 
 
 def test_what_is_still_readable_of_a_damaged_store_can_be_salvaged(path: Path, tmp_path: Path):
@@ -318,15 +319,15 @@ def test_what_is_still_readable_of_a_damaged_store_can_be_salvaged(path: Path, t
             self.connection.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        connect = sqlite._connect
-        patch.setattr(sqlite, "_connect", lambda target: Unreadable(connect(target)))
-        found = list(sqlite.salvage(path))
+        connect = sqlite_connections.connect
+        patch.setattr(sqlite_files, "connect", lambda target: Unreadable(connect(target)))
+        found = list(sqlite_files.salvage(path))
 
     assert [each and (each[0].sequence, each[1][:1]) for each in found] == [(1, b"\0"), None, (3, b"\2")]
     nothing = tmp_path / "nothing.db"
     nothing.write_text("not a database at all, nor a part of one")
-    assert set(sqlite.salvage(nothing)) <= {None}
-    assert list(sqlite.salvage(tmp_path / "no" / "folder.db")) == []
+    assert set(sqlite_files.salvage(nothing)) <= {None}
+    assert list(sqlite_files.salvage(tmp_path / "no" / "folder.db")) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become somebody else")
@@ -370,7 +371,7 @@ def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_
 
 
 def test_no_code_but_sqlite_opens_the_files_of_the_database():
-    text = Path(sqlite.__file__).read_text("utf-8")
+    text = "".join(path.read_text("utf-8") for path in Path(sqlite.__file__).parent.glob("sqlite*.py"))
 
     assert text.count("os.open(") == 1  # makes the file, exclusively, before there is a database
     assert not re.search(r"(?<!def )(?<![.\w])open\(", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
@@ -11,10 +12,36 @@ from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session
 from penstock.cli.table import Cell, Column
 from penstock.cli.terminal import clean, one_line
+from penstock.core.operations.artifacts import GetArtifact, ListArtifacts
 from penstock.core.runs import Artifact
-from penstock.orchestration import overview
 
 app = tree.group("artifact", "What runs have published: tables, markdown, links.")
+
+
+def _artifact_rows(found: Sequence[Artifact], style: views.Style) -> list[list[Cell]]:
+    identities = style.ids([each.id for each in found])
+    return [
+        [
+            Cell(each.key or ""),
+            Cell(each.kind),
+            Cell(each.description or ""),
+            style.time(each.updated_at),
+            identity,
+        ]
+        for each, identity in zip(found, identities, strict=True)
+    ]
+
+
+ARTIFACTS = views.View[Artifact](
+    (
+        Column("KEY"),
+        Column("KIND", shrinks=False),
+        Column("DESCRIPTION"),
+        Column("UPDATED", shrinks=False),
+        Column("ID"),
+    ),
+    _artifact_rows,
+)
 
 
 @app.command(name=("ls", "list"))
@@ -30,12 +57,10 @@ def ls(
     here: Here,
 ) -> None:
     """List artifacts, newest first."""
-    with here.asking() as tx:
-        parent = overview.flow_run(tx, run).id if run else None
-        page = overview.artifacts(tx, flow_run_id=parent, subflows=True, key=key, kind=kind, limit=limit)
+    page = here.listed(ListArtifacts(run=run, key=key, kind=kind), limit)
     asked = any((run, key, kind))
     output.show_list(
-        here, out, page.items, views.ARTIFACTS, nothing=f"There are no artifacts{' like that' if asked else ' yet'}"
+        here, out, page.items, ARTIFACTS, nothing=f"There are no artifacts{' like that' if asked else ' yet'}"
     )
 
 
@@ -53,8 +78,7 @@ def inspect(
 
     With `-o csv`, a table is written as CSV.
     """
-    with here.asking() as tx:
-        found = overview.artifact(tx, artifact)
+    found = here.ask(GetArtifact(artifact=artifact))
     rows = _rows(found)
     if rows is not None and out.format in {"csv", "jsonl"}:
         output.write_all(here, out.format, [out.only(row) for row in rows])
@@ -74,7 +98,7 @@ def _page(session: Session, artifact: Artifact) -> str:
     ]
     parts = [
         terminal.paint(one_line(artifact.key or artifact.id), "bold"),
-        table.pairs(terminal, [(label, cell) for label, cell in facts if cell.text], indent="  "),
+        table.pairs(terminal, facts, indent="  "),
         _body(session, artifact),
     ]
     return "\n\n".join(parts)
@@ -88,8 +112,7 @@ def _body(session: Session, artifact: Artifact) -> str:
         cells = [[Cell(_text(row.get(name))) for name in names] for row in rows]
         numbers = {name for name in names if all(isinstance(row.get(name, 0), int | float) for row in rows)}
         columns = [Column(name, right=name in numbers) for name in names]
-        width = terminal.width if terminal.out_is_tty else None
-        return table.draw(terminal, columns, cells, width=width)
+        return table.draw(terminal, columns, cells, width=terminal.room)
     return clean(_text(artifact.data))
 
 

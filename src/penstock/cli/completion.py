@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from cyclopts import App
     from cyclopts.completion._engine import CompletionContext
 
-Shell = Literal["bash", "zsh", "fish", "powershell"]
+    from penstock.core.operations import Request
+
+R = TypeVar("R")
+
+# In cyclopts' own order: `typing` gives one object for `… | None` of literals that differ in order alone.
+Shell = Literal["zsh", "bash", "fish", "powershell"]
 
 
 def install(
@@ -64,9 +69,61 @@ def _detected() -> Shell:
 
 def flow_runs(context: CompletionContext) -> Iterator[tuple[str, str]]:
     """Names of the latest runs, each with its flow and state, for a shell that completes ``RUN``."""
-    from penstock import clock, settings  # noqa: PLC0415  a shell waits for this: nothing that is not needed
-    from penstock.orchestration import local, overview  # noqa: PLC0415  for those who look back
+    from penstock.core.operations.flow_runs import ListFlowRuns  # noqa: PLC0415  a shell waits: nothing unneeded
 
-    with local.open_home(settings.load(), clock.SYSTEM, write=False) as home, home.reading() as tx:
-        for run in overview.flow_runs(tx, name=context.incomplete or None, limit=50).items:
-            yield run.name, f"{run.flow_name}, {run.state_name}"
+    for run in _ask(ListFlowRuns(name=context.incomplete or None, limit=50)).items:
+        yield run.name, f"{run.flow_name}, {run.state_name}"
+
+
+def flows(context: CompletionContext) -> Iterator[tuple[str, str]]:
+    """Names of flows, each with what it does, for a shell that completes ``FLOW``."""
+    from penstock.core.operations.flows import ListFlows  # noqa: PLC0415  as above
+
+    for flow in _ask(ListFlows(name=context.incomplete or None, limit=50)).items:
+        yield flow.name, flow.description.partition("\n")[0]
+
+
+def deployments(context: CompletionContext) -> Iterator[tuple[str, str]]:
+    """Names of deployments, each with its description, for a shell that completes ``NAME``."""
+    from penstock.core.operations.deployments import ListDeployments  # noqa: PLC0415  as above
+
+    for found in _ask(ListDeployments(search=context.incomplete or None, limit=50)).items:
+        yield found.full_name, found.spec.description.partition("\n")[0]
+
+
+def states(context: CompletionContext) -> Iterator[tuple[str, str]]:
+    """Types and names of states, for a shell that completes ``STATE``."""
+    from penstock.core.states import NAMES, StateType  # noqa: PLC0415  as above
+
+    for kind in StateType:
+        if kind.value.lower().startswith(context.incomplete.lower()):
+            yield kind.value.lower(), ""
+    for name, kinds in NAMES.items():
+        if name.lower().startswith(context.incomplete.lower()):
+            yield name, " or ".join(kind.value.lower() for kind in kinds)
+
+
+def work_pools(context: CompletionContext) -> Iterator[tuple[str, str]]:
+    """Names of work pools, each with its description, for a shell that completes ``POOL``."""
+    from penstock.core.operations.work_pools import ListWorkPools  # noqa: PLC0415  as above
+
+    for pool in _ask(ListWorkPools()):
+        if pool.name.startswith(context.incomplete):
+            yield pool.name, pool.description
+
+
+def work_queues(context: CompletionContext) -> Iterator[tuple[str, str]]:
+    """Names of work queues, each with its pool, for a shell that completes ``QUEUE``."""
+    from penstock.core.operations.work_pools import ListWorkQueues  # noqa: PLC0415  as above
+
+    for queue in _ask(ListWorkQueues(name=context.incomplete or None)):
+        yield queue.name, f"of pool {queue.pool}"
+
+
+def _ask(request: Request[R]) -> R:
+    """The answer, of what is known already: who completes a word does not wait for journals to be folded."""
+    from penstock import clock, settings  # noqa: PLC0415  as above
+    from penstock.sdk import connect  # noqa: PLC0415  as above
+
+    with connect.asking(settings.load(), clock.SYSTEM, patience_seconds=0, fold=False) as orchestrator:
+        return orchestrator.ask(request)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+import msgspec
+from cyclopts import Parameter
 
+from penstock import errors
 from penstock.cli import arguments, humanize, output, table, tree
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here
 from penstock.cli.table import Cell
+from penstock.core.operations.flow_runs import Pruned, PruneFlowRuns
 from penstock.journal.folder import JournalFolder
 from penstock.orchestration import backup as backups
-from penstock.orchestration import fsck, overview, retention
-from penstock.orchestration.retention import Pruned
+from penstock.orchestration import fsck, moving, overview
+from penstock.orchestration.moving import Upgrade
+from penstock.settings import shown as shown_setting
 
-app = tree.group("db", "The database of this home: prune, back up, restore, rebuild.")
+app = tree.group("db", "The database: upgrade, move, prune, back up, restore, rebuild.")
 
 
 @app.command
@@ -26,11 +30,13 @@ def status(*, out: OutputOptions = AS_FITS, here: Here) -> None:
     with here.home() as home:
         with home.reading() as tx:
             flows = overview.flows(tx)
+            schema = int(tx.meta.value("schema_version") or 0)
         waiting = sum(1 for _ in JournalFolder(settings.journals).run_ids())
         values = {
             "home": str(settings.home),
-            "database": str(settings.store),
-            "size": settings.store.stat().st_size if settings.store.exists() else 0,
+            "database": settings.where,
+            "size": home.size(),
+            "schema": schema,
             "flows": len(flows),
             "runs": sum(flow.runs for flow in flows),
             "runs_with_journals": waiting,
@@ -38,13 +44,66 @@ def status(*, out: OutputOptions = AS_FITS, here: Here) -> None:
         }
     rows = [
         ("home", Cell(str(settings.home))),
-        ("database", Cell(f"{settings.store}, {humanize.size(int(values['size']))}")),
+        ("database", Cell(f"{settings.where}, {humanize.size(int(values['size']))}")),
+        ("schema", Cell(str(schema))),
         ("runs", Cell(f"{values['runs']:,} of {humanize.counted(len(flows), 'flow')}")),
         ("journals", Cell(f"of {humanize.counted(waiting, 'run')}")),
     ]
     if home.caught_up is None:
         rows.append(("kept by", Cell("another process")))
     output.show_one(here, out, values, lambda: table.pairs(here.terminal, rows))
+
+
+@app.command
+def upgrade(*, dry_run: arguments.DryRun = False, here: Here) -> None:
+    """Bring the tables of an older version up to date; make them where there are none.
+
+    SQLite keeps a copy from before beside the database. In Postgres, servers of the version before go
+    on meanwhile.
+    """
+    done = moving.upgrade(here.settings, here.clock, dry_run=dry_run)
+    would = "would be" if dry_run else "were"
+    told = {
+        Upgrade.NOTHING: "The tables are up to date",
+        Upgrade.MADE: f"The tables {would} made",
+        Upgrade.UPGRADED: f"The tables {would} brought up to date",
+    }
+    here.terminal.say(f"{told[done]}: `{here.settings.where}`")
+
+
+@app.command
+def move(
+    *,
+    to: Annotated[
+        str,
+        Parameter(
+            metavar="URL",
+            help="A database without a store: `postgresql://user:password@host/name`, or\n`sqlite:///` and a path.",
+        ),
+    ],
+    yes: arguments.Yes = False,
+    here: Here,
+) -> None:
+    """Copy everything, history included, into another database, and check that all of it is there.
+
+    The database that it comes from stays as it is; nobody may be writing it meanwhile. Result files
+    and journals stay in the home.
+    """
+    terminal = here.terminal
+    shown = shown_setting("database_url", to)
+    terminal.confirm(f"Copy everything in `{here.settings.where}` to `{shown}`?", yes=yes)
+    with here.home() as home:
+        moved = moving.move(home, to, tell=lambda table, rows: terminal.detail(f"{table}: {rows:,} rows"))
+    rows = sum(moved.rows.values())
+    terminal.say(f"{humanize.counted(rows, 'row')} were copied to `{moved.to}`")
+    if not moved.report.is_clean:
+        for problem in moved.report.problems:
+            terminal.warn(problem.message)
+        raise errors.StoreError(
+            f"{humanize.counted(len(moved.report.problems), 'problem')} were found in the copy: `{moved.to}`",
+            hint="`penstock fsck` says whether they are in the original, too",
+        )
+    terminal.hint(f"from now on, let PENSTOCK_DATABASE_URL be: `{moved.to}`")
 
 
 @app.command
@@ -56,7 +115,7 @@ def prune(
     ] = None,
     keep: Annotated[
         int | None,
-        Parameter(help="The newest so many stay at most; PENSTOCK_RETENTION_RUNS.", validator=validators.Number(gte=0)),
+        Parameter(help="The newest so many stay at most; PENSTOCK_RETENTION_RUNS.", validator=arguments.between(0)),
     ] = None,
     yes: arguments.Yes = False,
     dry_run: arguments.DryRun = False,
@@ -68,17 +127,24 @@ def prune(
     """
     days = None if older_than is None else humanize.span(older_than) / 86400
     terminal = here.terminal
-    with here.home() as home:
-        doomed = retention.prune(home, older_than_days=days, keep_runs=keep, dry_run=True)
-        if not any((doomed.runs, doomed.result_files, doomed.cache_entries, doomed.leftovers)):
-            terminal.say(f"There is nothing to forget or delete; {humanize.counted(doomed.runs_kept, 'run')} stay")
-            return
-        if dry_run:
-            terminal.say(_told(doomed))
-            return
-        if not yes:
-            terminal.confirm(f"{_told(doomed)}. Do it?", yes=False)
-        terminal.say(_told(retention.prune(home, older_than_days=days, keep_runs=keep)))
+    wanted = PruneFlowRuns(older_than_days=days, keep=keep)
+    doomed = here.ask(msgspec.structs.replace(wanted, dry_run=True))
+    if not any((doomed.runs, doomed.result_files, doomed.cache_entries, doomed.leftovers)):
+        terminal.say(f"There is nothing to forget or delete; {humanize.counted(doomed.runs_kept, 'run')} stay")
+        return
+    if dry_run:
+        terminal.say(_told(doomed))
+        return
+    if not yes:
+        terminal.confirm(f"{_told(doomed)}. Do it?", yes=False)
+    runs = 0
+    while True:
+        done = here.ask(wanted)
+        runs += done.runs
+        if done.is_complete:
+            break
+        terminal.detail(f"Forgot {humanize.counted(runs, 'run')} so far")
+    terminal.say(_told(msgspec.structs.replace(done, runs=runs)))
 
 
 @app.command
@@ -109,10 +175,12 @@ def restore(
     The database that is there now is kept beside it.
     """
     terminal = here.terminal
+    if not file.is_file():
+        raise errors.UsageError(f"There is no such file: `{file}`", hint="`penstock db backup FILE` writes one")
     if dry_run:
-        terminal.say(f"`{file}` would take the place of `{here.settings.store}`")
+        terminal.say(f"`{file}` would take the place of `{here.settings.where}`")
         return
-    terminal.confirm(f"Put `{file}` in the place of `{here.settings.store}`?", yes=yes)
+    terminal.confirm(f"Put `{file}` in the place of `{here.settings.where}`?", yes=yes)
     with here.home() as home:
         restored = backups.restore(home, file)
     if restored.before is not None:
@@ -127,7 +195,7 @@ def rebuild(*, dry_run: arguments.DryRun = False, here: Here) -> None:
     """
     terminal = here.terminal
     if dry_run:
-        terminal.say(f"The tables of `{here.settings.store}` would be made anew")
+        terminal.say(f"The tables of `{here.settings.where}` would be made anew")
         return
     # Not opened by here.home(): a damaged database could not be caught up with first.
     from penstock.orchestration import local  # noqa: PLC0415  as above

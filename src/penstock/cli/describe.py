@@ -91,12 +91,12 @@ def names_below(app: App) -> list[str]:
 
 def _below(app: App) -> list[tuple[str, tuple[str, ...], str]]:
     """Name, aliases and summary of each command. Those that have modules of their own are not imported for it."""
-    listed = {command.name: command.help for command in tree.BELOW.get(app.name[0], ())}
+    listed = {name: command for command in tree.BELOW.get(app.name[0], ()) for name in (command.name, *command.aliases)}
     found: dict[object, tuple[str, list[str], str]] = {}
     for name in names_below(app):
-        summary = listed.get(name)
-        command = name if summary is not None else id(app[name])
-        found.setdefault(command, (name, [], summary or _told(app[name])[0]))[1].append(name)
+        known = listed.get(name)
+        command = known.name if known is not None else id(app[name])
+        found.setdefault(command, (name, [], known.help if known else _told(app[name])[0]))[1].append(name)
     return [(name, tuple(names[1:]), summary) for name, names, summary in found.values()]
 
 

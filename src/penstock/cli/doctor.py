@@ -8,18 +8,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from penstock import __version__, errors
-from penstock.cli import humanize, output, table
-from penstock.cli.exit_codes import FAILURE, OK
+from penstock.cli import findings, humanize
+from penstock.cli.findings import BAD, GOOD, WARNING, Finding
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session
-from penstock.cli.table import Cell, Column
+from penstock.core.operations.work_pools import ListWorkPools
 from penstock.journal.folder import JournalFolder, lock
-
-GOOD, WARNING, BAD = "ok", "warning", "problem"
-STYLES = {GOOD: "green", WARNING: "yellow", BAD: "red"}
+from penstock.journal.outbox import Outbox
 
 LEAST_FREE = 256 << 20
 LITTLE_FREE = 2 << 30
@@ -28,40 +25,19 @@ OLDEST_CLOCK = 1_735_689_600_000_000
 """2025-01-01: an earlier time is that of a machine whose clock was never set."""
 
 
-class Finding(NamedTuple):
-    """What was looked at, how it is, and what to do about it."""
-
-    subject: str
-    verdict: str
-    what: str
-    hint: str = ""
-
-
 def doctor(*, out: OutputOptions = AS_FITS, here: Here) -> int:
     """Check that this installation and its home are in order.
 
     Looks at the version, the settings, the home (is it writable, private, on a local disk with room on it?), file
-    locks, the clock and the database. Exits with 1 when there is a problem.
+    locks, the clock, the server and the database. Exits with 1 when there is a problem.
     """
-    found = list(findings(here))
-    terminal = here.terminal
-    if out.format in {"json", "jsonl", "csv"}:
-        output.write_all(here, out.format, [out.only(each._asdict()) for each in found])
-    elif terminal.out_is_tty or out.format == "table":
-        columns = (Column("SUBJECT", shrinks=False), Column("VERDICT", shrinks=False), Column("WHAT"))
-        rows = [[Cell(each.subject), Cell(each.verdict, STYLES[each.verdict]), Cell(each.what)] for each in found]
-        terminal.write(table.draw(terminal, columns, rows, width=None))
-    else:
-        terminal.write(table.plain([[Cell(text) for text in each] for each in found]))
-    for each in found:
-        if each.hint and each.verdict != GOOD:
-            terminal.hint(each.hint)
-    return FAILURE if any(each.verdict == BAD for each in found) else OK
+    return findings.show(here, out, list(_looked_at(here)))
 
 
-def findings(session: Session) -> Iterator[Finding]:
+def _looked_at(session: Session) -> Iterator[Finding]:
     """All that was looked at. Without settings that can be read, nothing else can be."""
     yield Finding("version", GOOD, f"Penstock {__version__}, Python {platform.python_version()}, {sys.platform}")
+    yield from findings.strangers(session.given)
     try:
         settings = session.settings
     except errors.PenstockError as error:
@@ -69,6 +45,8 @@ def findings(session: Session) -> Iterator[Finding]:
         return
     yield Finding("settings", GOOD, f"profile {settings.profile}")
     yield _clock(session)
+    if settings.api_url is not None or settings.home.is_dir():
+        yield from _server(session)
     if not settings.home.exists():
         yield Finding("home", GOOD, f"{settings.home} is made with the first run")
         return
@@ -77,6 +55,21 @@ def findings(session: Session) -> Iterator[Finding]:
         return
     yield from _home(settings.home)
     yield _store(session)
+
+
+def _server(session: Session) -> Iterator[Finding]:
+    """Whoever keeps the runs, if that is a server: does it answer?"""
+    from penstock.sdk import connect  # noqa: PLC0415  where settings are wrong, nobody is asked
+
+    address = connect.server(session.settings)
+    if address is None:
+        return
+    try:
+        pools = session.ask(ListWorkPools())
+    except errors.PenstockError as error:
+        yield Finding("server", BAD, error.message, error.hint or "")
+    else:
+        yield Finding("server", GOOD, f"{address.url}, with {humanize.counted(len(pools), 'work pool')}")
 
 
 def _clock(session: Session) -> Finding:
@@ -102,6 +95,7 @@ def _home(home: Path) -> Iterator[Finding]:
     yield _file_system(home)
     yield _locks(home)
     yield _journals(home)
+    yield from _outbox(home)
 
 
 def _room(home: Path) -> Finding:
@@ -110,7 +104,7 @@ def _room(home: Path) -> Finding:
     hint = "make room, or let `penstock db prune` forget old runs"
     if free < LEAST_FREE:
         return Finding("disk", BAD, what, hint)
-    return Finding("disk", WARNING if free < LITTLE_FREE else GOOD, what, hint)
+    return Finding("disk", WARNING, what, hint) if free < LITTLE_FREE else Finding("disk", GOOD, what)
 
 
 def _file_system(home: Path) -> Finding:
@@ -162,13 +156,27 @@ def _journals(home: Path) -> Finding:
     return Finding("journals", GOOD, f"of {humanize.counted(count, 'run')}")
 
 
+def _outbox(home: Path) -> Iterator[Finding]:
+    """What a server elsewhere is to get. While a run is under way, that is nothing to worry about."""
+    journals = JournalFolder(home / "journals")
+    waiting = [
+        entry
+        for entry in Outbox(home / "outbox").entries()
+        if not any(each.is_locked for each in journals.journals(entry.run_id))
+    ]
+    if waiting:
+        urls = ", ".join(sorted({entry.url for entry in waiting}))
+        what = f"what {humanize.counted(len(waiting), 'attempt')} of runs recorded is not sent yet to {urls}"
+        yield Finding("outbox", WARNING, what, "`penstock flow-run ship` sends it")
+
+
 def _store(session: Session) -> Finding:
-    path = session.settings.store
-    if not path.exists():
+    chosen = session.settings
+    if chosen.postgres_url is None and not chosen.store.exists():
         return Finding("database", GOOD, "made with the first question")
     try:
-        with session.asking():
-            pass
+        with session.home() as home, home.reading():
+            size = home.size()
     except errors.PenstockError as error:
         return Finding("database", BAD, error.message, error.hint or "`penstock fsck` tells more")
-    return Finding("database", GOOD, f"{path}, {humanize.size(path.stat().st_size)}")
+    return Finding("database", GOOD, f"{chosen.where}, {humanize.size(size)}")

@@ -17,6 +17,7 @@ MEANINGS = {
     4: "The server refused who asks.",
     5: "The server cannot be reached.",
     6: "A timeout ended it.",
+    7: "For commands that run a flow: the run is suspended. `penstock flow-run resume` continues it.",
     70: "Recording failed (the disk gave an error), so the run was stopped. `penstock flow-run resume` continues it.",
     INTERRUPTED: "Interrupted from the keyboard.",
     BROKEN_PIPE: "Whoever read the output went away, as `head` does.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Literal, get_args, get_origin
 
 from cyclopts import (
@@ -22,6 +21,7 @@ from cyclopts import (
 from penstock import errors
 from penstock.cli import describe
 from penstock.cli.options import GLOBAL_OPTIONS
+from penstock.core.suggestions import did_you_mean, nearest
 
 
 def explain(error: CycloptsError, app: App) -> errors.UsageError:
@@ -45,15 +45,11 @@ def explain(error: CycloptsError, app: App) -> errors.UsageError:
         return _does_not_fit(error.argument, error.token.keyword, error.token.value)
     if isinstance(error, RepeatArgumentError):
         return errors.UsageError(f"May be given only once: `{error.token.keyword}`")
-    if isinstance(error, ValidationError) and error.exception_message:
-        return errors.UsageError(error.exception_message)
+    if isinstance(error, ValidationError) and error.argument is not None:
+        token = error.argument.tokens[0]
+        name = _name(error.argument, token.keyword)
+        return errors.UsageError(f"`{name}` takes {error.exception_message}, not: `{token.value}`")
     return errors.UsageError(str(error), hint=f"`{words} --help` shows what it takes")
-
-
-def meant(name: str, known: Iterable[str]) -> str | None:
-    """``did you mean `x`?`` for the nearest of the known names, if one is near."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else None
 
 
 def _unknown_command(error: UnknownCommandError, app: App) -> errors.UsageError:
@@ -74,12 +70,16 @@ def _unknown_command(error: UnknownCommandError, app: App) -> errors.UsageError:
 def _does_not_fit(argument: Argument, keyword: str | None, value: str) -> errors.UsageError:
     name = _name(argument, keyword)
     kind = argument.resolved_hint
+    if get_origin(kind) is tuple:  # it may be given several times
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         choices: Sequence[str] = get_args(kind)
         if value == "yaml" and "json" in choices:
             hint = "there is no YAML; `-o json` is valid YAML too"
         else:
-            hint = meant(value, choices) or f"it takes one of: {', '.join(choices)}"
+            words = {choice.lower(): choice for choice in choices}
+            near = nearest(value.lower(), words)
+            hint = f"did you mean `{words[near]}`?" if near else f"it takes one of: {', '.join(choices)}"
         return errors.UsageError(f"`{name}` does not take the value `{value}`", hint=hint)
     expected = {int: "a whole number", float: "a number"}.get(kind, "another kind of value")
     return errors.UsageError(f"`{name}` takes {expected}, not: `{value}`")
@@ -92,5 +92,5 @@ def _name(argument: Argument, keyword: str | None) -> str:
 
 
 def _meant(name: str, known: Iterable[str], help_command: str) -> str:
-    near = meant(name, known)
+    near = did_you_mean(name, known)
     return f"{near} {help_command} lists all" if near else f"{help_command} lists what there is"

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from penstock.cli import arguments, flow_run_page, humanize, output, tree, views
+from penstock.cli import arguments, completion, humanize, output, run_views, tree
 from penstock.cli.output import AS_FITS, OutputOptions
-from penstock.cli.session import Here
-from penstock.orchestration import overview
+from penstock.cli.session import Here, refuse_together
+from penstock.core.operations.flow_runs import ListDueFlowRuns, ListFlowRuns
 
-app = tree.group("flow-run", "Runs of flows: look at them, ask why, resume, rerun, fork, delete.")
+app = tree.group("flow-run", "Runs of flows: look at them, watch, cancel, retry, resume, rerun, fork, delete.")
 
 NOTHING = "There are no flow runs"
 
@@ -20,6 +20,14 @@ NOTHING = "There are no flow runs"
 def ls(
     *,
     flow: Annotated[str | None, Parameter(metavar="NAME", help="Only runs of this flow.")] = None,
+    deployment: Annotated[
+        str | None,
+        Parameter(metavar="NAME", help="Only runs of this deployment.", completer=completion.deployments),
+    ] = None,
+    pool: Annotated[
+        str | None, Parameter(metavar="POOL", help="Only runs of this work pool.", completer=completion.work_pools)
+    ] = None,
+    queue: Annotated[str | None, Parameter(metavar="QUEUE", help="Only runs of this work queue.")] = None,
     state: arguments.States = (),
     tag: Annotated[
         tuple[str, ...], Parameter(metavar="TAG", help="Only runs with this tag, and each other given.")
@@ -27,44 +35,37 @@ def ls(
     name: Annotated[str | None, Parameter(metavar="TEXT", help="Only runs whose name begins like this.")] = None,
     since: arguments.Since = None,
     roots: Annotated[bool, Parameter(help="Leave out subflow runs.")] = False,
+    due: Annotated[bool, Parameter(help="Runs that wait for their time or for a worker, soonest first.")] = False,
     limit: arguments.Limit = 20,
     out: OutputOptions = AS_FITS,
     here: Here,
 ) -> None:
     """List flow runs, newest first."""
-    with here.asking() as tx:
-        page = overview.flow_runs(
-            tx,
-            flow=flow,
-            states=state or None,
-            tags=tag,
-            name=name,
-            since=humanize.moment(since, here.clock.now()) if since else None,
-            parent=None if roots else ...,
-            limit=limit,
-        )
-    asked = any((flow, state, tag, name, since, roots))
+    if due:
+        conditions = {"--flow": flow, "--state": state, "--tag": tag, "--name": name, "--since": since}
+        for option, value in conditions.items():
+            refuse_together({"--due": due, option: value})
+        waiting = here.listed(ListDueFlowRuns(deployment=deployment, pool=pool, queue=queue), limit)
+        output.show_page(here, out, waiting, run_views.DUE_FLOW_RUNS, limit=limit, nothing="No flow run waits")
+        return
+    types, names = arguments.parted(state)
+    request = ListFlowRuns(
+        flow=flow,
+        deployment=deployment,
+        pool=pool,
+        queue=queue,
+        state=types,
+        state_name=names,
+        tag=tag,
+        name=name,
+        since=humanize.moment(since, here.clock.now()) if since else None,
+        roots=roots,
+    )
+    page = here.listed(request, limit)
+    asked = request != ListFlowRuns()
     nothing = NOTHING + (" like that" if asked else " yet")
     hint = "" if asked else "`penstock init` writes a flow to start with, `penstock quickstart` runs one"
-    output.show_list(here, out, page.items, views.FLOW_RUNS, nothing=nothing, hint=hint)
-    if page.next and here.terminal.out_is_tty:
-        here.terminal.hint(f"these are the newest {limit}; `--limit` shows more")
-
-
-@app.command
-def inspect(run: arguments.FlowRun, /, *, out: OutputOptions = AS_FITS, here: Here) -> None:
-    """Show a run: its state, attempts, times, parameters, task runs, failures, artifacts, and how to go on."""
-    with here.asking() as tx:
-        found = overview.flow_run(tx, run)
-        facts = flow_run_page.Facts(
-            found,
-            overview.state_counts(tx, found.id),
-            overview.task_runs(tx, found.id, states=flow_run_page.FAILURES, limit=flow_run_page.MAX_FAILURES).items,
-            overview.artifacts(tx, flow_run_id=found.id, subflows=True).items,
-        )
-    output.show_one(here, out, flow_run_page.as_fields(facts), lambda: flow_run_page.page(here, facts))
-    if out.format is None:
-        here.terminal.hint(flow_run_page.next_steps(found))
+    output.show_page(here, out, page, run_views.FLOW_RUNS, limit=limit, nothing=nothing, hint=hint, which="newest")
 
 
 tree.add_below(app)

@@ -8,12 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from penstock import errors
-from penstock.cli import arguments, completion, entrypoints, humanize, parameters, running
+from penstock.cli import arguments, completion, flow_run_pauses, humanize, parameters, running
 from penstock.cli.session import Here, Session, refuse_together
 from penstock.cli.terminal import one_line
+from penstock.core.operations.flow_runs import GetFlowRun
 from penstock.core.runs import FlowRun
 from penstock.core.states import StateType
 from penstock.orchestration import overview
+from penstock.sdk import connect, entrypoints
 
 File = Annotated[
     str | None, Parameter(metavar="FILE[:FLOW]", help="Where the flow's code is now, if it is not where it was.")
@@ -28,17 +30,29 @@ def resume(
     /,
     *,
     last: Annotated[bool, Parameter(help="The newest run.")] = False,
+    input: Annotated[  # noqa: A002  as the option is called
+        tuple[str, ...],
+        Parameter(
+            name="--input",
+            metavar="NAME=VALUE",
+            negative=(),
+            help="What a paused run waits for; the value is JSON, or else a text.",
+        ),
+    ] = (),
     file: File = None,
     dry_run: arguments.DryRun = False,
     here: Here,
 ) -> int:
-    """Go on with a run that was interrupted or failed, where it ended.
+    """Go on with a run that was interrupted or failed, where it ended, or that waits to be resumed.
 
-    Tasks that were finished are not executed again: what they returned was recorded.
+    Tasks that were finished are not executed again: what they returned was recorded. `penstock flow-run why` says which
+    input a paused run waits for.
     """
     refuse_together({"RUN": run, "--last": last})
     if run is None and not last:
         raise errors.UsageError("Missing: `RUN`", hint="name a run, or say `--last`")
+    if flow_run_pauses.let_go_on(here, run or _found(here, None)[0].id, input, dry_run=dry_run):
+        return 0
     found, finished = _found(here, run)
     if found.state_type is StateType.COMPLETED:
         raise errors.UsageError(
@@ -103,7 +117,12 @@ def fork(
 def _found(session: Session, run: str | None) -> tuple[FlowRun, int]:
     """The run (None: the newest), and how many of its task runs have completed. Subflow runs are refused."""
     with session.asking() as tx:
-        found = overview.last_flow_run(tx) if run is None else overview.flow_run(tx, run)
+        try:
+            found = overview.last_flow_run(tx) if run is None else overview.flow_run(tx, run)
+        except errors.NotFound as error:
+            if run is not None:
+                _refuse_elsewhere(session, run, error)
+            raise
         if found.parent_flow_run_id is not None:
             root = overview.flow_run(tx, found.root_run_id)
             raise errors.UsageError(
@@ -111,6 +130,25 @@ def _found(session: Session, run: str | None) -> tuple[FlowRun, int]:
             )
         counts = overview.state_counts(tx, found.id)
     return found, sum(count.task_runs for count in counts if count.state_type is StateType.COMPLETED)
+
+
+def _refuse_elsewhere(session: Session, run: str, error: errors.NotFound) -> None:
+    """Raise what is more to the point than that this home has no such run, if the server knows it."""
+    if connect.elsewhere(session.settings) is None:
+        return
+    try:
+        found = session.ask(GetFlowRun(run=run))
+    except errors.PenstockError:
+        raise error from None
+    name = one_line(found.name)
+    if found.work_pool is not None:
+        raise errors.RunsElsewhere(
+            f"Workers execute this run: `{name}`", hint=f"`penstock flow-run retry {name}` lets one go on with it"
+        )
+    raise errors.RunsElsewhere(
+        f"The run was started by hand in another home, and only there it can go on: `{name}`",
+        hint=f"`penstock flow-run resume {name}` on the machine where it was started does it",
+    )
 
 
 def _code(run: FlowRun, file: str | None) -> str:

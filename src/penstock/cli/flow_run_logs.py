@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from cyclopts import Parameter, validators
+import msgspec
+from cyclopts import Parameter
 
-from penstock.cli import arguments, humanize, output, views
+from penstock.cli import arguments, following, humanize, output, views
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session, refuse_together
 from penstock.cli.terminal import clean, one_line
+from penstock.clock import time_of_day
+from penstock.core import log_levels
+from penstock.core.operations.flow_runs import FollowFlowRun, GetFlowRun, ListLogs, Logs
 from penstock.core.runs import LogEntry
-from penstock.orchestration import overview
-from penstock.store.interface import Transaction
 
-POLL_SECONDS = 0.25
 PAGE = 1000
 
 LEVEL_STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red"}
 
-Level = Literal["debug", "info", "warning", "error", "critical"]
-Count = Annotated[int | None, Parameter(validator=validators.Number(gte=1))]
+Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], Parameter(converter=arguments.any_case)]
+Count = Annotated[int | None, Parameter(validator=arguments.between(1))]
 
 
 def logs(
@@ -44,78 +45,82 @@ def logs(
     refuse_together({"--head": head, "--tail": tail})
     refuse_together({"--head": head, "--follow": follow})
     refuse_together({"--follow": follow, "-o csv": out.format == "csv"})
-    wanted = Wanted(
-        here,
-        level=None if level is None else views.level_number(level),
+    printer = Printer(here, out, streams=follow)
+    found = here.ask(GetFlowRun(run=run))
+    wanted = ListLogs(
+        run=found.id,
+        level=None if level is None else log_levels.number_of(level),
         task=task,
         since=humanize.moment(since, here.clock.now()) if since else None,
     )
-    printer = Printer(here, out, streams=follow)
-    with here.asking() as tx:
-        found = overview.flow_run(tx, run)
-        lines = wanted.lines(tx, found.id)
-        if head is not None:
-            lines = (line for line, _ in zip(lines, range(head), strict=False))
-        printer.show(tx, list(lines)[-tail:] if tail is not None else lines)
-    while follow and not found.is_final:
+    for page in _pages(here, wanted, head=head, tail=tail):
+        printer.show(page.items, page.names)
+    if follow and not found.is_final:
+        request = FollowFlowRun(
+            run=found.id,
+            root=found.root_run_id,
+            level=wanted.level,
+            task=wanted.task,
+            since=wanted.since,
+            after=f"0.{printer.last}",
+        )
         here.terminal.out.flush()
-        here.clock.sleep(POLL_SECONDS)
-        with here.asking() as tx:
-            found = overview.flow_run(tx, found.id)
-            printer.show(tx, wanted.lines(tx, found.id))
+        for progress in following.follow(here, request):
+            printer.show(progress.logs, progress.names)
+            here.terminal.out.flush()
     printer.finish()
 
 
-class Wanted:
-    """Which lines are wanted, and how far they have been read."""
+def _pages(here: Session, wanted: ListLogs, *, head: int | None, tail: int | None) -> Iterator[Logs]:
+    """The lines that there are: all, the first, or the last."""
+    if tail is not None and tail <= PAGE:
+        yield here.ask(msgspec.structs.replace(wanted, tail=True, limit=tail))
+        return
+    pages = _every_page(here, wanted, head)
+    if tail is None:
+        yield from pages
+        return
+    lines: list[LogEntry] = []
+    names: dict[str, str] = {}
+    for page in pages:
+        lines = (lines + page.items)[-tail:]
+        names |= page.names
+    yield Logs(items=lines, names=names)
 
-    def __init__(self, session: Session, *, level: int | None, task: str | None, since: int | None) -> None:
-        self._session = session
-        self._level = level
-        self._task = task
-        self._since = since
-        self._after = 0
 
-    def lines(self, tx: Transaction, run_id: str) -> Iterator[LogEntry]:
-        """The lines that were not read yet, oldest first."""
-        while page := overview.logs(tx, run_id, after=self._after, level=self._level, limit=PAGE, subflows=True):
-            for line in page:
-                self._after = line.sequence
-                if self._is_wanted(tx, line):
-                    yield line
-
-    def _is_wanted(self, tx: Transaction, line: LogEntry) -> bool:
-        if self._since is not None and line.at < self._since:
-            return False
-        if self._task is None:
-            return True
-        if line.task_run_id is None:
-            return False
-        if line.task_run_id.startswith(self._task):
-            return True
-        run = overview.task_run(tx, line.task_run_id)
-        return self._task in {run.name, run.task_name}
+def _every_page(here: Session, wanted: ListLogs, limit: int | None) -> Iterator[Logs]:
+    left = limit
+    while left is None or left > 0:
+        page = here.ask(msgspec.structs.replace(wanted, limit=PAGE if left is None else min(left, PAGE)))
+        yield page
+        if page.next is None:
+            return
+        wanted = msgspec.structs.replace(wanted, after=page.next)
+        left = None if left is None else left - len(page.items)
 
 
 class Printer:
     """Writes lines as they come, or at the end where the form needs all of them."""
 
     def __init__(self, session: Session, options: OutputOptions, *, streams: bool) -> None:
+        self.last = 0
+        """The sequence of the last line."""
         self._session = session
         self._options = options
         self._form = "jsonl" if streams and options.format == "json" else options.format
         self._kept: list[LogEntry] = []
-        self._names: dict[str, str] = {}
 
-    def show(self, tx: Transaction, lines: Iterable[LogEntry]) -> None:
+    def show(self, lines: list[LogEntry], names: Mapping[str, str]) -> None:
+        """Write these. ``names`` are those of who says them, by id."""
         terminal = self._session.terminal
         for line in lines:
+            self.last = line.sequence
             if self._form == "jsonl":
                 terminal.write(output.as_json(self._options.only(views.fields(line))))
             elif self._form in {"json", "csv"}:
                 self._kept.append(line)
             else:
-                terminal.write(self._text(line, self._name(tx, line)))
+                terminal.write(self._text(line, names.get(line.task_run_id or line.flow_run_id, "")))
 
     def finish(self) -> None:
         """Write what had to wait for the end."""
@@ -125,18 +130,10 @@ class Printer:
 
     def _text(self, line: LogEntry, name: str) -> str:
         terminal = self._session.terminal
-        level = views.level_name(line.level)
+        level = log_levels.name_of(line.level)
         if not terminal.out_is_tty and self._form is None:
             return "\t".join((humanize.iso(line.at), level, one_line(name), line.message))
         style = LEVEL_STYLES.get(level, "")
-        at = terminal.paint(humanize.local_clock(line.at), "dim")
+        at = terminal.paint(time_of_day(line.at), "dim")
         who = terminal.paint(one_line(name), "cyan")
         return f"{at} {terminal.paint(f'{level:<8}', *style.split())} {who} {clean(line.message)}"
-
-    def _name(self, tx: Transaction, line: LogEntry) -> str:
-        """Who says it: the task run, or the flow run."""
-        key = line.task_run_id or line.flow_run_id
-        if key not in self._names:
-            run = overview.task_run(tx, key) if line.task_run_id else overview.flow_run(tx, key)
-            self._names[key] = run.name
-        return self._names[key]

@@ -24,7 +24,11 @@ def render(terminal: Terminal, command: CommandHelp) -> str:
     if command.options:
         rows = [(_names(option.names, option.value), option_text(option)) for option in command.options]
         parts.append(_section(terminal, "Options", rows, width))
-    rows = [(_names(option.names, option.value), option.help) for option in GLOBAL_OPTIONS]
+    own = {name for option in command.options for name in option.names}
+    rows = [
+        (_names(tuple(name for name in option.names if name not in own), option.value), option.help)
+        for option in GLOBAL_OPTIONS
+    ]
     parts.append(_section(terminal, "Options of every command", rows, width))
     if command.commands:
         parts.append(f"`{' '.join(['penstock', *command.chain])} COMMAND --help` tells more of one.")

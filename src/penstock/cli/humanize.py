@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from penstock import errors
+from penstock.core import wording
+from penstock.core.timestamps import as_datetime, as_microseconds
 
 SECOND = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+counted = wording.counted
+
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-_AGO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)\s*")
+_WORDS = {"second": "s", "minute": "min", "hour": "h", "day": "d", "week": "w"}
+_AGO = re.compile(rf"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w|(?:{'|'.join(_WORDS)})s?)\s*")
 
 
 def iso(microseconds: int) -> str:
     """``2026-11-23T02:37:56.125000Z``: for machines."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")[:-6] + "Z"
+    return as_datetime(microseconds).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def local(microseconds: int) -> str:
     """``2026-11-23 03:37:56 CET``: for people, in the zone of this machine."""
-    moment = (_EPOCH + timedelta(microseconds=microseconds)).astimezone()
+    moment = as_datetime(microseconds).astimezone()
     return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname()}"
-
-
-def local_clock(microseconds: int) -> str:
-    """``03:37:56.125``: the time of day, for log lines on a terminal."""
-    moment = (_EPOCH + timedelta(microseconds=microseconds)).astimezone()
-    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def duration(microseconds: int) -> str:
@@ -52,6 +51,14 @@ def _two(seconds: int, large: int, large_name: str, small: int, small_name: str)
     return f"{seconds // large} {large_name}" + (f" {rest} {small_name}" if rest else "")
 
 
+def due(at: int, now: int) -> str:
+    """``in 5 min``, ``now``, ``3 min 20 s ago``."""
+    away = at - now
+    if abs(away) < SECOND:
+        return "now"
+    return f"in {duration(away)}" if away > 0 else f"{duration(-away)} ago"
+
+
 def size(count: int) -> str:
     """``512 B``, ``3.4 KiB``, ``1.2 GiB``."""
     if count < 1024:
@@ -64,29 +71,29 @@ def size(count: int) -> str:
     return f"{value / 1024:.1f} TiB"
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """``1 run``, ``1,024 runs``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def moment(text: str, now: int) -> int:
     """The time that ``2h`` (ago), ``2026-11-23`` or ``2026-11-23T02:37Z`` says, in microseconds.
 
     A time without a zone is one of this machine. Raises `UsageError` for anything else.
     """
     if ago := _AGO.fullmatch(text):
-        return now - round(float(ago[1]) * _UNITS[ago[2]] * SECOND)
+        return now - round(_seconds(ago) * SECOND)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise errors.UsageError(
             f"Not a time: `{text}`", hint="say how long ago, like `2h` or `30min`, or a date like `2026-11-23T08:00`"
         ) from None
-    return round((parsed.astimezone(UTC) - _EPOCH).total_seconds() * SECOND)
+    return as_microseconds(parsed)
+
+
+def _seconds(match: re.Match[str]) -> float:
+    unit = match[2]
+    return float(match[1]) * _UNITS[_WORDS.get(unit.removesuffix("s"), unit)]
 
 
 def span(text: str) -> float:
     """The seconds of a length of time like ``90d`` or ``12h``. Raises `UsageError` for anything else."""
     if match := _AGO.fullmatch(text):
-        return float(match[1]) * _UNITS[match[2]]
+        return _seconds(match)
     raise errors.UsageError(f"Not a length of time: `{text}`", hint="say a number and a unit: `30d`, `12h`, `45min`")

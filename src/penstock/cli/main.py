@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from penstock import __version__, clock, errors
 from penstock.cli import exit_codes, options
 from penstock.cli.terminal import Terminal
+from penstock.core import plain_text
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -70,27 +71,43 @@ def _dispatch(wanted: options.GlobalOptions, terminal: Terminal, environ: Mappin
     # Everything below needs cyclopts; `penstock --version` does not, and comes here never.
     from cyclopts import CycloptsError  # noqa: PLC0415  see above
 
-    from penstock.cli import faults, tree  # noqa: PLC0415  see above
+    from penstock.cli import tree  # noqa: PLC0415  see above
     from penstock.cli.session import Session  # noqa: PLC0415  see above
 
     app = tree.build()
-    line = _aliased(wanted.rest)
-    session = Session(terminal, wanted, environ, time)
     try:
+        if options.has_short(wanted.rest):
+            options.take_short(wanted, _own_options(app, wanted.rest))
+            terminal.quiet, terminal.verbose = wanted.quiet, wanted.verbose
+        line = _aliased(wanted.rest)
+        session = Session(terminal, wanted, environ, time)
         if wanted.help or _asks_a_noun(app, line):
             return _help(app, terminal, line)
         command, bound, injected = app.parse_args(
             line, print_error=False, exit_on_error=False, help_on_error=False, verbose=False
         )
     except CycloptsError as error:
+        from penstock.cli import faults  # noqa: PLC0415  only for a line that is wrong
+
         raise faults.explain(error, app) from (error if wanted.debug else None)
+    _warn_of_strangers(terminal, environ, line)
     listening = _narrate(terminal)
+    gc.freeze()  # what has been imported stays until the end: looking through it again finds nothing
     gc.enable()
     try:
         result: Any = command(*bound.args, **bound.kwargs, **dict.fromkeys(injected, session))
     finally:
+        session.close()
         listening()
     return result if isinstance(result, int) else exit_codes.OK
+
+
+def _own_options(app: App, line: list[str]) -> set[str]:
+    """How the options of the command on the line are written."""
+    from penstock.cli import describe  # noqa: PLC0415  only to tell `-p` from `-p`
+
+    _, apps, _ = app.parse_commands([word for word in line if word != "-h"])
+    return {name for option in describe.describe(apps[-1]).options for name in option.names}
 
 
 def _aliased(line: list[str]) -> list[str]:
@@ -112,6 +129,17 @@ def _help(app: App, terminal: Terminal, line: list[str]) -> int:
         app.parse_args([*chain, unknown], print_error=False, exit_on_error=False, verbose=False)  # raises
     terminal.write(help.render(terminal, describe.describe(apps[-1], chain)))
     return exit_codes.OK
+
+
+def _warn_of_strangers(terminal: Terminal, environ: Mapping[str, str], line: list[str]) -> None:
+    """Tell of variables that were probably meant to be settings, unless the command itself is about to."""
+    from penstock import settings  # noqa: PLC0415  as above
+
+    if line[:1] == ["doctor"] or line[:2] == ["config", "validate"]:
+        return
+    for name, meant in settings.strangers(environ).items():
+        if meant:
+            terminal.warn(f"{name} is not a setting, and changes nothing; did you mean `{meant}`?")
 
 
 def _narrate(terminal: Terminal) -> Callable[[], None]:
@@ -142,13 +170,15 @@ def _fail(terminal: Terminal, error: Exception, *, debug: bool) -> int:
     elif isinstance(error, OSError) and error.strerror:
         what = f"{error.strerror}: `{error.filename}`" if error.filename else error.strerror
         told = errors.PenstockError(what)
+    elif isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        told = plain_text.not_utf8(error)  # what is no text on the line comes as surrogates
     else:
         told = errors.PenstockError(
             f"Penstock itself failed, with {type(error).__name__}: {error}",
             hint="`--debug` shows where; please report it",
         )
     terminal.complain(told)
-    return exit_codes.FAILURE
+    return told.exit_code
 
 
 def _streams() -> tuple[TextIO, TextIO, TextIO | None]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from cyclopts import Parameter
 
 from penstock import errors
-from penstock.cli import table, views
+from penstock.cli import arguments, table, views
 from penstock.cli.session import Session
+from penstock.core.operations import Page
+from penstock.core.suggestions import did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -30,7 +31,11 @@ class OutputOptions:
     ] = None
     output: Annotated[
         Format | None,
-        Parameter(name=("-o", "--output"), help="As this. Without it: a table on a terminal, else lines with tabs."),
+        Parameter(
+            name=("-o", "--output"),
+            converter=arguments.any_case,
+            help="As this. Without it: a table on a terminal, else lines with tabs.",
+        ),
     ] = None
 
     @property
@@ -45,11 +50,9 @@ class OutputOptions:
         names = self.json.split(",")
         for name in names:
             if name not in values:
-                near = get_close_matches(name, values, n=1)
-                raise errors.UsageError(
-                    f"There is no field `{name}`",
-                    hint=(f"did you mean `{near[0]}`? " if near else "") + f"The fields are: {', '.join(values)}",
-                )
+                near = did_you_mean(name, values)
+                known = f"The fields are: {', '.join(values)}"
+                raise errors.UsageError(f"There is no field `{name}`", hint=f"{near} {known}" if near else known)
         return {name: values[name] for name in names}
 
 
@@ -64,7 +67,7 @@ def show_list(
     terminal = session.terminal
     form = options.format
     if form in {"json", "jsonl", "csv"}:
-        write_all(session, form, [options.only(views.fields(each)) for each in found])
+        write_all(session, form, [options.only(view.fields(each)) for each in found])
         return
     if not found:
         if terminal.out_is_tty or form == "table":
@@ -75,10 +78,26 @@ def show_list(
     human = terminal.out_is_tty or form == "table"
     rows = view.rows(found, views.Style(human=human, now=session.clock.now()))
     if human:
-        width = terminal.width if terminal.out_is_tty else None
-        terminal.write(table.draw(terminal, view.columns, rows, width=width))
+        terminal.write(table.draw(terminal, view.columns, rows, width=terminal.room))
     else:
         terminal.write(table.plain(rows))
+
+
+def show_page(
+    session: Session,
+    options: OutputOptions,
+    page: Page[T],
+    view: views.View[T],
+    *,
+    limit: int,
+    nothing: str,
+    hint: str = "",
+    which: str = "first",
+) -> None:
+    """As `show_list`, for the first ``limit`` items of a list: says so when there are more."""
+    show_list(session, options, page.items, view, nothing=nothing, hint=hint)
+    if page.next is not None and session.terminal.out_is_tty:
+        session.terminal.hint(f"these are the {which} {limit}; `--limit` shows more")
 
 
 def show_one(session: Session, options: OutputOptions, values: Mapping[str, Any], draw: Callable[[], str]) -> None:

@@ -29,7 +29,7 @@ All = Annotated[
 
 def read(terminal: Terminal, singles: Sequence[str], whole: str | None) -> dict[str, Any]:
     """All parameters that were given; a single one wins over the same in ``whole``. Raises `UsageError`."""
-    return {**(_document(terminal, whole) if whole is not None else {}), **dict(map(_single, singles))}
+    return {**(document(terminal, whole) if whole is not None else {}), **dict(map(_single, singles))}
 
 
 def _single(text: str) -> tuple[str, Any]:
@@ -39,9 +39,10 @@ def _single(text: str) -> tuple[str, Any]:
     return name, parse_cli(value)
 
 
-def _document(terminal: Terminal, where: str) -> dict[str, Any]:
+def document(terminal: Terminal, where: str, *, one: str = "parameter", option: str = "--params") -> dict[str, Any]:
+    """The JSON object that a file holds, or stdin (``-``), or the text itself. Raises `UsageError`."""
     if where.lstrip().startswith("{"):
-        text, name = where, "--params"
+        text, name = where, option
     elif where == "-":
         text, name = terminal.stdin.read() if terminal.stdin else "", "stdin"
     else:
@@ -49,7 +50,7 @@ def _document(terminal: Terminal, where: str) -> dict[str, Any]:
         try:
             text = Path(where).read_text("utf-8")
         except FileNotFoundError:
-            raise errors.UsageError(f"There is no file of parameters: `{where}`") from None
+            raise errors.UsageError(f"There is no file of {one}s: `{where}`") from None
         except UnicodeDecodeError:
             raise errors.UsageError(f"Not a text file: `{where}`") from None
     try:
@@ -57,5 +58,5 @@ def _document(terminal: Terminal, where: str) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise errors.UsageError(f"Not JSON: `{name}`", hint=str(error)) from None
     if not isinstance(document, dict):
-        raise errors.UsageError(f"Not a JSON object with a field for each parameter: `{name}`")
+        raise errors.UsageError(f"Not a JSON object with a field for each {one}: `{name}`")
     return cast("dict[str, Any]", document)

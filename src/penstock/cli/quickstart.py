@@ -1,30 +1,54 @@
-"""``penstock quickstart``: a real ETL, from download to report."""
+"""``penstock quickstart``: a server, a worker, and a real ETL that they run, from download to report."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
-from penstock.cli import entrypoints, humanize, running, table
+from penstock import errors
+from penstock.cli import flow_run_watch, humanize, table
+from penstock.cli.background import PAUSE_SECONDS, Background
 from penstock.cli.exit_codes import OK
 from penstock.cli.session import Here, Session
 from penstock.cli.table import Cell
+from penstock.client.home_server import HomeServer
+from penstock.core.operations.deployments import RunDeployment
+from penstock.core.operations.flow_runs import CancelFlowRun, GetFlowRun, ListFlowRuns
+from penstock.core.operations.task_runs import CountTaskRuns
 from penstock.core.runs import FlowRun
-from penstock.core.states import State
-from penstock.orchestration import overview
+from penstock.engine.results import ResultStore
+from penstock.sdk import entrypoints
+from penstock.sdk.deployments import Deployment
 
 FLOW = Path(__file__).parents[1] / "examples" / "taxi_etl.py"
 
 YEAR, MONTH = 2020, 4
 """A month in which New York stood still: its files are small."""
 
-MADE_UP = "files that were made up and served by this machine, with the columns and the dirt of the public ones"
+MADE_UP = "files that were made up and served by this machine,\nwith the columns and the dirt of the public ones"
 
 REPORT = "trips-by-day-and-borough"
+NEEDS = ("pandas", "pyarrow", "sqlalchemy")
+DEPLOYMENT = "taxi-etl/quickstart"
+
+CANCEL_SECONDS = 20.0
+"""So long a run that was interrupted may take to end; then its worker is stopped all the same."""
+
+
+class Made(NamedTuple):
+    """What a run has made."""
+
+    run: FlowRun
+    loaded: list[dict[str, Any]]
+    """What became of each file."""
+    cached: int
+    """How many downloads the cache knew."""
 
 
 def quickstart(
@@ -36,71 +60,150 @@ def quickstart(
         str | None,
         Parameter(metavar="URL", help="Where the files of trips lie, or `made-up`; without it, the public ones."),
     ] = None,
+    keep: Annotated[
+        bool | None,
+        Parameter(
+            negative="--no-keep",
+            help="Leave server and worker running, or stop them; without either, they stay on a terminal alone.",
+        ),
+    ] = None,
     here: Here,
 ) -> int:
-    """Run a real ETL here, from download to report.
+    """Start a server and a worker, and let them run a real ETL.
 
-    Loads a month of New York's taxi trips into Parquet files and an SQLite database. Where the public files cannot be
-    reached, it makes up files like those. Doing it again uses what was downloaded within the last day.
+    It loads a month of New York's taxi trips into Parquet files and an SQLite database, and reports on them. Where the
+    public files cannot be reached, it makes up files like those. A server or worker that is there already is used, and
+    left alone. Doing it again uses what was downloaded within the last day.
     """
+    _refuse_without_its_needs()
     folder = (folder or here.settings.home / "quickstart").absolute()
-    here.terminal.say(f"A flow loads a month of New York's taxi trips into {_short(folder)}\n")
-    given = {"months": [MONTH], "year": YEAR, "source": source, "folder": folder}
-    ended: list[State] = []
+    stays = here.terminal.out_is_tty if keep is None else keep
+    with Background(here, stays=stays) as background:
+        background.start()
+        deployment = _deployment(folder, source)  # takes as long as the server needs to start
+        server = background.ready()
+        _tell_what_runs(here, background, server)
+        run = here.ask(RunDeployment(deployment=deployment.apply_to(here.orchestrator).deployment.id))
+        here.terminal.say(f"Flow run '{run.name}' of {DEPLOYMENT} loads a month of New York's taxi trips\n")
+        code = _watch(here, run)
+        if code != OK:
+            here.terminal.hint(f"`{_program()} flow-run why {run.name}` says more")
+            return code
+        made = _made(here, run.id)
+        background.keep()
+    here.terminal.write("\n".join(["", *_made_rows(here, made, folder), "", *_next_rows(here, made, stays=stays)]))
+    here.terminal.write("\n".join(["", *_running_rows(here, background, server, stays=stays)]))
+    return OK
 
-    def run() -> State:
-        ended.append(flow(**given, return_state=True))
-        return ended[0]
 
+def _refuse_without_its_needs() -> None:
+    missing = [name for name in NEEDS if find_spec(name) is None]
+    if missing:
+        raise errors.UsageError(
+            f"The quickstart needs what is not installed: {', '.join(missing)}",
+            hint="`pip install 'penstock[etl]'` installs it; in a copy of the source, `pip install '.[etl]'`",
+        )
+
+
+def _deployment(folder: Path, source: str | None) -> Deployment:
+    """What is to run. Raises `FlowFileError` when what the flow needs is not installed."""
+    parameters = {"months": [MONTH], "year": YEAR, "source": source, "folder": str(folder)}
     with entrypoints.loaded(f"{FLOW}:taxi_etl") as flow:
-        code = running.execute(here, run)
-    if code == OK:
-        here.terminal.write(_page(here, ended[0].result(), folder))
-    return code
+        return flow.to_deployment(
+            DEPLOYMENT.partition("/")[2],
+            path=FLOW.parent,
+            entrypoint=f"{FLOW.name}:taxi_etl",
+            parameters=parameters,
+            concurrency_limit=1,  # two at once would write the same files
+        )
 
 
-def _page(session: Session, loaded: list[dict[str, Any]], folder: Path) -> str:
-    """What was made, and what to look at next."""
-    run, cached = _run_and_what_it_had(session)
-    terminal, penstock = session.terminal, _program()
-    before, after = (sum(each[when] for each in loaded) for when in ("trips_before", "trips_after"))
-    files = humanize.counted(len(loaded), "file")
-    downloads = f"{files}, {cached} of them out of the cache: an earlier run downloaded them" if cached else files
-    made = [
-        ("run", Cell(run.name)),
-        ("source", Cell(MADE_UP if loaded[0]["source"] == "made-up" else loaded[0]["source"])),
-        ("downloads", Cell(downloads)),
+def _tell_what_runs(here: Session, background: Background, server: HomeServer) -> None:
+    say = here.terminal.say
+    names = [each.name for each in background.started]
+    if "server" in names:
+        say(f"Started a server, at {server.api_url}, and a worker")
+        return
+    say(f"A server of this home runs already, at {server.api_url}")
+    say("Started a worker" if names else "A worker runs already")
+
+
+def _watch(here: Session, run: FlowRun) -> int:
+    """Show what the run says; it is cancelled when somebody interrupts that."""
+    try:
+        return flow_run_watch.shown_to_its_end(here, run)
+    except KeyboardInterrupt:
+        here.terminal.say(f"Cancelling flow run '{run.name}'")
+        with suppress(errors.PenstockError):
+            here.ask(CancelFlowRun(run=run.id, by="penstock quickstart"))
+            deadline = here.clock.elapsed() + CANCEL_SECONDS
+            while not here.ask(GetFlowRun(run=run.id)).is_final and here.clock.elapsed() < deadline:
+                here.clock.sleep(PAUSE_SECONDS)
+        raise
+
+
+def _made(here: Session, run_id: str) -> Made:
+    run = here.ask(GetFlowRun(run=run_id))
+    assert run.result is not None
+    chosen = here.settings
+    results = ResultStore(chosen.results, inline_max_bytes=chosen.results_inline_max_bytes, persist=True)
+    months = tuple(each.id for each in here.ask(ListFlowRuns(parent=run.id)).items)
+    counts = here.ask(CountTaskRuns(run=months))
+    cached = sum(count.task_runs for count in counts if count.state_name == "Cached")
+    return Made(run, results.load(run.result), cached)
+
+
+# ── the page ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _made_rows(here: Session, made: Made, folder: Path) -> list[str]:
+    before, after = (sum(each[when] for each in made.loaded) for when in ("trips_before", "trips_after"))
+    files = humanize.counted(len(made.loaded), "file")
+    source = made.loaded[0]["source"]
+    of_cache = f"{files}, {made.cached} of them out of the cache: an earlier run downloaded them"
+    rows = [
+        ("run", Cell(made.run.name)),
+        ("source", Cell(MADE_UP if source == "made-up" else source)),
+        ("downloads", Cell(of_cache if made.cached else files)),
         ("trips", Cell(f"{before:,}; {before - after:,} that carried nobody were dropped, {after:,} loaded")),
         ("Parquet", Cell(_short(folder / "trips"))),
         ("database", Cell(f"{_short(folder / 'taxi.db')}, tables taxi_trips and taxi_zones")),
         ("the flow", Cell(_short(FLOW))),
     ]
-    following = [
-        (f"{penstock} artifact inspect {REPORT}", Cell("trips and revenue by day and borough")),
-        (f"{penstock} flow-run inspect {run.name}", Cell("what the run did")),
-        (f"{penstock} flow-run logs {run.name}", Cell("what it said")),
-        (f"{penstock} quickstart", Cell("again: what was downloaded is not downloaded again")),
-        (f"{penstock} init", Cell("a flow of your own")),
+    return _section(here, "What was made", rows)
+
+
+def _next_rows(here: Session, made: Made, *, stays: bool) -> list[str]:
+    penstock = _program()
+    again = [("the same again", Cell(f"{penstock} deployment run {DEPLOYMENT} --watch"))]
+    rows = [
+        ("the report", Cell(f"{penstock} artifact inspect {REPORT}")),
+        ("what it did", Cell(f"{penstock} flow-run inspect {made.run.name}")),
+        ("what it said", Cell(f"{penstock} flow-run logs {made.run.name}")),
+        *(again if stays else ()),
+        ("your own flow", Cell(f"{penstock} init")),
     ]
-    return "\n".join(
-        [
-            "",
-            terminal.paint("What was made", "bold"),
-            table.pairs(terminal, made, indent="  "),
-            "",
-            terminal.paint("What to look at next", "bold"),
-            table.pairs(terminal, following, indent="  "),
-        ]
-    )
+    return _section(here, "What to look at next", rows)
 
 
-def _run_and_what_it_had(session: Session) -> tuple[FlowRun, int]:
-    """The run of just now, and how many of its months' downloads the cache knew."""
-    with session.asking() as tx:
-        run = overview.flow_runs(tx, flow="taxi-etl", parent=None, limit=1).items[0]
-        months = [each.id for each in overview.flow_runs(tx, parent=run.id).items]
-        counts = [count for month in months for count in overview.state_counts(tx, month)]
-    return run, sum(count.task_runs for count in counts if count.state_name == "Cached")
+def _running_rows(here: Session, background: Background, server: HomeServer, *, stays: bool) -> list[str]:
+    penstock, ours = _program(), {each.name: each for each in background.started}
+    if ours and not stays:
+        begin = ("start both again", Cell(f"{penstock} server start --workers 1"))
+        return _section(here, "What was started for this has been stopped", [begin])
+    rows = [
+        ("API", Cell(server.api_url)),
+        ("its reference", Cell(f"{server.api_url.removesuffix('/api')}/docs")),
+        *((f"log of the {each.name}", Cell(_short(each.log))) for each in ours.values()),
+        ("stop both" if "server" in ours else "stop the server", Cell(f"{penstock} server stop")),
+    ]
+    if "worker" in ours:
+        rows.append(("stop the worker", Cell(f"kill {ours['worker'].pid}")))
+    return _section(here, "What goes on running", rows)
+
+
+def _section(here: Session, title: str, rows: list[tuple[str, Cell]]) -> list[str]:
+    return [here.terminal.paint(title, "bold"), table.pairs(here.terminal, rows, indent="  ")]
 
 
 def _short(path: Path) -> str:

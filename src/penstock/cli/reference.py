@@ -18,6 +18,10 @@ otherwise. Times are those of your zone on a terminal, and UTC everywhere else. 
 beginning of the id that no other run has. `ls` may be written `list`.
 """
 
+ANYWHERE = """\
+They may stand anywhere on the line. Where a command has a `-p`, `-q` or `-v` of its own, that is meant behind the
+command; before the command, it is always one of these."""
+
 
 def page() -> str:
     """The whole page, in Markdown."""
@@ -34,7 +38,7 @@ def _exit_codes() -> str:
 
 def _global_options() -> str:
     rows = [(_code(option.names, option.value), option.help) for option in GLOBAL_OPTIONS]
-    return "\n".join(["## Options of every command", "", *_table("option", rows)])
+    return "\n".join(["## Options of every command", "", ANYWHERE, "", *_table("option", rows)])
 
 
 def _command(command: describe.CommandHelp) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from penstock.cli import arguments, entrypoints, parameters, running
+from penstock.cli import arguments, parameters, running
 from penstock.cli.session import Here
+from penstock.sdk import entrypoints
 
 
 def run(

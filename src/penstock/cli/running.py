@@ -45,7 +45,7 @@ def _report(session: Session, state: State) -> int:
     if state.is_completed():
         return OK
     error, terminal, chosen = state.data, session.terminal, session.settings
-    code = error.exit_code if isinstance(error, errors.TimedOut) else FAILURE
+    code = error.exit_code if isinstance(error, errors.TimedOut | errors.PausedRun) else FAILURE
     if not terminal.quiet and chosen.progress != "off" and chosen.logging_to_terminal:
         return code
     if isinstance(error, BaseException) and not isinstance(error, errors.PenstockError):

@@ -20,15 +20,16 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A heading; ``right`` aligns numbers; ``shrinks`` may lose its end on a narrow terminal."""
+    """A heading; ``right`` aligns numbers. On a narrow terminal, what ``drops`` goes first; what ``shrinks`` is cut."""
 
     title: str
     right: bool = False
     shrinks: bool = True
+    drops: bool = False
 
 
 def draw(terminal: Terminal, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, width: int | None) -> str:
-    """A table with headings. Columns that may shrink do, widest first, until it fits ``width``."""
+    """A table with headings. Until it fits ``width``, columns drop that may, from the right; then the widest shrink."""
     titles = [one_line(column.title) for column in columns]
     texts = [[one_line(cell.text) for cell in row] for row in rows]
     widths = [
@@ -36,12 +37,12 @@ def draw(terminal: Terminal, columns: Sequence[Column], rows: Sequence[Sequence[
     ]
     if width is not None:
         widths = _fitted(columns, widths, width)
-    lines = [_line(terminal, columns, widths, [Cell(title, "bold") for title in titles])]
-    lines += [
-        _line(terminal, columns, widths, [Cell(text, cell.style) for text, cell in zip(row, cells, strict=True)])
+    drawn = [[Cell(title, "bold") for title in titles]]
+    drawn += [
+        [Cell(text, cell.style) for text, cell in zip(row, cells, strict=True)]
         for row, cells in zip(texts, rows, strict=True)
     ]
-    return "\n".join(lines)
+    return "\n".join(_line(terminal, columns, widths, cells) for cells in drawn)
 
 
 def plain(rows: Sequence[Sequence[Cell]]) -> str:
@@ -50,7 +51,8 @@ def plain(rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def pairs(terminal: Terminal, rows: Sequence[tuple[str, Cell]], *, indent: str = "") -> str:
-    """Labels and values, the values aligned; a value of several lines is indented below its label."""
+    """Labels and values, the values aligned, those of several lines below their labels; empty values are left out."""
+    rows = [row for row in rows if row[1].text]
     width = max((len(label) for label, _ in rows), default=0)
     lines: list[str] = []
     for label, cell in rows:
@@ -89,8 +91,13 @@ def _char_width(char: str) -> int:
 
 
 def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+    """How wide each column is then; 0 for one that is dropped."""
     fitted = list(widths)
     excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - width
+    for index in reversed(range(len(columns))):
+        if excess > 0 and columns[index].drops:
+            excess -= fitted[index] + len(GAP)
+            fitted[index] = 0
     while excess > 0:
         candidates = [index for index, column in enumerate(columns) if column.shrinks and fitted[index] > MIN_WIDTH]
         if not candidates:
@@ -104,6 +111,8 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int) -> list[in
 def _line(terminal: Terminal, columns: Sequence[Column], widths: list[int], cells: Sequence[Cell]) -> str:
     parts: list[str] = []
     for column, width, cell in zip(columns, widths, cells, strict=True):
+        if column.drops and not width:
+            continue
         text = cut(cell.text, width, terminal.ellipsis)
         padding = " " * (width - text_width(text))
         painted = _painted(terminal, text, cell.style)

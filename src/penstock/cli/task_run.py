@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from penstock.cli import arguments, output, table, tree, views
+from penstock.cli import arguments, output, run_views, table, tree, views
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session
 from penstock.cli.table import Cell
 from penstock.cli.terminal import one_line
+from penstock.core.operations.flow_runs import GetFlowRun
+from penstock.core.operations.task_runs import GetTaskRun, ListTaskRuns
 from penstock.core.runs import TaskRun
-from penstock.orchestration import overview
 
 app = tree.group("task-run", "Runs of tasks, and why they ran or did not.")
 
@@ -24,20 +25,17 @@ def ls(
     here: Here,
 ) -> None:
     """List the task runs of a flow run, in the order in which they began."""
-    with here.asking() as tx:
-        parent = overview.flow_run(tx, run)
-        page = overview.task_runs(tx, parent.id, states=state or None, limit=limit)
+    parent = here.ask(GetFlowRun(run=run))
+    types, names = arguments.parted(state)
+    page = here.listed(ListTaskRuns(run=parent.id, state=types, state_name=names), limit)
     nothing = f"Flow run `{one_line(parent.name)}` has no task runs{' like that' if state else ''}"
-    output.show_list(here, out, page.items, views.TASK_RUNS, nothing=nothing)
-    if page.next and here.terminal.out_is_tty:
-        here.terminal.hint(f"these are the first {limit}; `--limit` shows more")
+    output.show_page(here, out, page, run_views.TASK_RUNS, limit=limit, nothing=nothing)
 
 
 @app.command
 def inspect(task_run: arguments.TaskRun, /, *, out: OutputOptions = AS_FITS, here: Here) -> None:
     """Show a task run: its state, times, inputs, result, and whether it was reused or cached."""
-    with here.asking() as tx:
-        found = overview.task_run(tx, task_run)
+    found = here.ask(GetTaskRun(task_run=task_run))
     output.show_one(here, out, views.fields(found), lambda: _page(here, found))
     if out.format is None:
         here.terminal.hint(f"see why it ran, or did not: `penstock task-run why {found.id}`")
@@ -54,7 +52,7 @@ def _page(session: Session, run: TaskRun) -> str:
         ("task", Cell(run.task_name if run.kind == "task" else f"{run.task_name} ({run.kind})")),
         ("id", Cell(run.id)),
         ("flow run", Cell(run.flow_run_id)),
-        ("state", Cell(state, views.STYLES[run.state_type])),
+        ("state", Cell(state, run_views.STATE_STYLES[run.state_type])),
         ("attempt", Cell(f"{run.attempt}, try {run.run_count}" if run.run_count > 1 else str(run.attempt))),
         ("started", style.time(run.started_at)),
         ("ended", style.time(run.ended_at)),
@@ -65,6 +63,5 @@ def _page(session: Session, run: TaskRun) -> str:
         ("cache", Cell(run.cache)),
         ("upstream", Cell("\n".join(run.upstream))),
     ]
-    head = terminal.paint(run.state_name, views.STYLES[run.state_type], "bold")
-    shown = [(label, cell) for label, cell in rows if cell.text]
-    return f"{terminal.paint(one_line(run.name), 'bold')}  {head}\n\n{table.pairs(terminal, shown, indent='  ')}"
+    head = terminal.paint(run.state_name, run_views.STATE_STYLES[run.state_type], "bold")
+    return f"{terminal.paint(one_line(run.name), 'bold')}  {head}\n\n{table.pairs(terminal, rows, indent='  ')}"

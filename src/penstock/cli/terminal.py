@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -11,26 +11,27 @@ from penstock import errors
 
 STYLES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
 
-_SEQUENCES = re.compile(
+# Texts, which are compiled when there is something to clean: mostly there is not.
+_SEQUENCES = (
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, moves, erasures
     r"|\x9b[0-?]*[ -/]*[@-~]"  # the same, in one character
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # titles, links, clipboards
     r"|\x1b[ -/]*[0-~]"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SPACES = re.compile(r"[\n\t\r\u2028\u2029]+")
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+_SPACES = r"[\n\t\r\u2028\u2029]+"
 
 
 def clean(text: str) -> str:
     """The text without what a terminal would obey: escape sequences, control and direction characters."""
     if text.isprintable():
         return text
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n")))
+    return re.sub(_CONTROLS, "", re.sub(_SEQUENCES, "", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str) -> str:
     """The text, clean, and on one line."""
-    return clean(_SPACES.sub(" ", text)) if not text.isprintable() else text
+    return clean(re.sub(_SPACES, " ", text)) if not text.isprintable() else text
 
 
 class Terminal:
@@ -69,7 +70,12 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns of the terminal; at least 20, so that there is always room for something."""
-        return max(20, self._columns or shutil.get_terminal_size().columns)
+        return max(20, self._columns or _columns_of(self.out))
+
+    @property
+    def room(self) -> int | None:
+        """How wide a table may be: as the terminal is; None where there is none, and nothing is cut."""
+        return self.width if self.out_is_tty else None
 
     @property
     def ellipsis(self) -> str:
@@ -78,6 +84,11 @@ class Terminal:
     def write(self, text: str) -> None:
         """Data: a line (or several) on stdout."""
         self.out.write(text + "\n")
+
+    def tell(self, text: str) -> None:
+        """What a command did, on stdout, unless ``--quiet``: for lines in the words that Prefect's scripts look for."""
+        if not self.quiet:
+            self.write(clean(text))
 
     def say(self, text: str) -> None:
         """A message on stderr, unless ``--quiet``."""
@@ -135,6 +146,13 @@ def _is_tty(stream: TextIO) -> bool:
         return stream.isatty()
     except (ValueError, OSError):  # closed
         return False
+
+
+def _columns_of(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (ValueError, OSError):  # no terminal
+        return 80
 
 
 def _colours(environ: Mapping[str, str], *, asked: bool | None, is_tty: bool) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from penstock import errors
-from penstock.core import states
+from penstock.core import plain_text, states
 from penstock.core.states import State, StateType
 
 MOST_TEXT = 10_000
@@ -23,6 +23,10 @@ class Interruption(BaseException):
 
 class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM)."""
+
+
+class Suspension(BaseException):
+    """Sent through the code of a flow run that is suspended. Not an Exception, as above."""
 
 
 class StateCounts:
@@ -122,6 +126,5 @@ def describe(error: BaseException) -> str:
         text = f"(its text raises {type(broken).__name__})"
     if len(text) > MOST_TEXT:
         text = f"{text[:MOST_TEXT]}… ({len(text)} characters)"
-    if not text.isascii():
-        text = text.encode("utf-8", "backslashreplace").decode()  # it has to fit into a record
+    text = plain_text.in_utf8(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

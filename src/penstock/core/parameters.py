@@ -15,6 +15,7 @@ import msgspec
 
 from penstock import errors
 from penstock.core import docstrings, hints, rendering
+from penstock.core.suggestions import nearest
 
 # Binding ------------------------------------------------------------------------------------------
 
@@ -196,9 +197,7 @@ class Signature:
         return self._refusal(problems or ["cannot be called with these arguments"], unknown)
 
     def _refusal(self, problems: list[str], unknown: list[str]) -> errors.ParameterError:
-        from difflib import get_close_matches  # noqa: PLC0415  only for an error
-
-        close = [match for name in unknown for match in get_close_matches(name, self.names, n=1)]
+        close = [near for name in unknown if (near := nearest(name, self.names)) is not None]
         takes = f"takes {_listed(self.names)}" if self.names else "takes no parameters"
         hint = f"did you mean {_listed(close)}? It {takes}" if close else f"it {takes}"
         return errors.ParameterError(f"`{self.name}()` {'; it '.join(problems)}", hint=hint)
@@ -430,13 +429,16 @@ def schema(signature: Signature) -> dict[str, Any]:
             entry.setdefault("description", described[name])
         properties[name] = entry
     optional = {*shape.defaults, shape.rest, shape.named_rest}
-    return {
+    described_as_a_whole: dict[str, Any] = {
         "title": "Parameters",
         "type": "object",
         "properties": properties,
         "required": [name for name in shape.names if name not in optional],
         "definitions": definitions,
     }
+    if shape.named_rest:
+        described_as_a_whole["additionalProperties"] = True
+    return described_as_a_whole
 
 
 def _json_types(wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

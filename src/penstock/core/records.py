@@ -12,28 +12,15 @@ from typing import Any
 
 import msgspec
 
+from penstock.core import plain_text
+from penstock.core.result_records import ResultRecord
+
 FORMAT = 1
 """Version of the journal format. Raised only when an older reader would misunderstand."""
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="record"):
     """Base of all records."""
-
-
-class ResultRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Where and how a value is kept: in the record itself, or in a content-addressed file.
-
-    ``kept`` is False for a value that was not or could not be kept; then only ``preview`` is there.
-    """
-
-    preview: str = ""
-    inline: bytes | None = None
-    location: str | None = None
-    size: int = 0
-    serializer: str = "pickle"
-    kept: bool = True
-    storage: str = ""
-    """The folder that ``location`` is below of, when it is not the home's folder of results."""
 
 
 class JournalOpened(Record, frozen=True, tag="open"):
@@ -247,6 +234,75 @@ class CommandIssued(Record, frozen=True, tag="cmd"):
     details: dict[str, Any] = {}
 
 
+class FlowRunCreated(Record, frozen=True, tag="run+"):
+    """A run that is to be executed by a worker, written by whoever keeps the store. Its process begins it later."""
+
+    at: int
+    flow_run_id: str
+    name: str
+    flow_name: str
+    parameters: dict[str, Any]
+    due_at: int
+    work_pool: str
+    work_queue: str
+    entrypoint: str = ""
+    flow_version: str = ""
+    tags: tuple[str, ...] = ()
+    deployment_id: str | None = None
+    parent_flow_run_id: str | None = None
+    parent_task_run_id: str | None = None
+    source: str = "deployment"
+    description: str = ""
+
+
+class FlowRunDirected(Record, frozen=True, tag="run!"):
+    """Whoever keeps the store gives a run a state: PENDING when a worker claims it, SCHEDULED when it is to go on.
+
+    With ``lost``, the attempt's process is gone: it records nothing more, and what it had not ended is Interrupted.
+    ``crashed`` says that it died, which counts towards poison.
+    """
+
+    at: int
+    flow_run_id: str
+    type: str
+    name: str
+    message: str | None = None
+    by: str = ""
+    due_at: int | None = None
+    worker: str | None = None
+    work_queue: str | None = None
+    lost: bool = False
+    crashed: bool = False
+
+
+class InputAwaited(Record, frozen=True, tag="in?"):
+    """A flow run waits for somebody to resume it, with an input if ``schema`` says which.
+
+    ``key`` is the id of the task run that stands for the pause. Asked again, because an input did not do or its result
+    was forgotten, it is the next ``round``. With ``suspends``, its process ends meanwhile.
+    """
+
+    at: int
+    flow_run_id: str
+    key: str
+    round: int = 1
+    schema: dict[str, Any] = {}
+    message: str | None = None
+    deadline: int | None = None
+    suspends: bool = False
+
+
+class InputGiven(Record, frozen=True, tag="in="):
+    """Somebody resumes a run that waits for that. ``value`` is a JSON object that fits the schema."""
+
+    at: int
+    flow_run_id: str
+    key: str
+    round: int
+    value: dict[str, Any]
+    by: str = ""
+
+
 AnyRecord = (
     JournalOpened
     | FlowRunBegan
@@ -264,10 +320,22 @@ AnyRecord = (
     | EventEmitted
     | ProcessLost
     | CommandIssued
+    | FlowRunCreated
+    | FlowRunDirected
+    | InputAwaited
+    | InputGiven
 )
 
-encode = msgspec.msgpack.Encoder().encode
-"""A record as bytes."""
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(record: Record) -> bytes:
+    """A record as bytes."""
+    try:
+        return _encode(record)
+    except UnicodeEncodeError:
+        return _encode(plain_text.all_in_utf8(msgspec.to_builtins(record, builtin_types=(bytes,))))
+
 
 _decode = msgspec.msgpack.Decoder(AnyRecord).decode
 
@@ -296,3 +364,13 @@ _KNOWN_TAGS = {kind.__struct_config__.tag for kind in AnyRecord.__args__}
 def fields(record: Record) -> tuple[Any, ...]:
     """The record's values, in order."""
     return msgspec.structs.astuple(record)
+
+
+def locations(record: Record | None) -> list[str]:
+    """The files of results that a record names, below the home's folder of results."""
+    kept = (getattr(record, "result", None), getattr(record, "arguments", None))
+    return [
+        each.location
+        for each in kept
+        if isinstance(each, ResultRecord) and each.location is not None and not each.storage
+    ]

@@ -19,6 +19,11 @@ LONGEST = 6500
 MOST_COUNT = 10_000
 """A larger COUNT is refused: each occurrence up to it has to be looked at."""
 MOST_INTERVAL = 100_000
+MOST_RULES = 20
+MOST_TIMES_A_DAY = 1440
+"""As many as there are minutes. BYHOUR, BYMINUTE and BYSECOND of a rule by days or longer name no more."""
+MOST_STEPS = 100_000
+"""So many times of its FREQ are looked at for the next occurrence. What comes more rarely held up whoever asks."""
 DEFAULT_START = datetime(2020, 1, 1)  # noqa: DTZ001  a wall time
 """DTSTART when there is none, as in Prefect. (dateutil would take the time of day at which it is asked.)"""
 
@@ -32,19 +37,23 @@ class Recurrence(NamedTuple):
     except_dates: tuple[datetime, ...]
 
     def walls(self, after: datetime) -> Iterator[datetime]:
-        """The wall times later than ``after``, one by one."""
+        """The wall times later than ``after``, one by one. Raises `UsageError` when the next one is too far off."""
         from dateutil.rrule import rruleset  # noqa: PLC0415  keeps it off the import path
 
         together: Any = rruleset()
+        # More than when it was read: from other days on it may be further to the next one.
+        patience = _Patience(MOST_STEPS if self.except_rules else 5 * MOST_STEPS)
         for rule in self.rules:
-            together.rrule(_moved_close_to(after, rule))
+            together.rrule(_with_patience(_moved_close_to(after, rule), patience))
         for rule in self.except_rules:
-            together.exrule(_moved_close_to(after, rule))
+            together.exrule(_with_patience(_moved_close_to(after, rule), patience))
         for date in self.dates:
             together.rdate(date)
         for date in self.except_dates:
             together.exdate(date)
-        return together.xafter(after)
+        for one in together.xafter(after):
+            yield one
+            patience.renew()
 
     @property
     def goes_by_the_hour(self) -> bool:
@@ -70,12 +79,17 @@ def read(text: str, zone: str) -> Recurrence:
     where = wall_time.zone(zone)
     lines = _lines(text)
     start = _start(lines, where)
+    if sum(line.name in ("RRULE", "EXRULE") for line in lines) > MOST_RULES:
+        raise errors.UsageError(f"A recurrence can have at most {MOST_RULES} rules", hint="give several schedules")
     rules = [_rule(line.value, start, where) for line in lines if line.name == "RRULE"]
     except_rules = [_rule(line.value, start, where) for line in lines if line.name == "EXRULE"]
     dates = _dates("RDATE", lines, where)
     if not rules and not dates:
         raise errors.UsageError(f"There is no rule or date in the recurrence rule: `{text}`")
-    return Recurrence(tuple(rules), tuple(except_rules), dates, _dates("EXDATE", lines, where))
+    found = Recurrence(tuple(rules), tuple(except_rules), dates, _dates("EXDATE", lines, where))
+    if except_rules:
+        next(found.walls(max(start, wall_time.EARLIEST)), None)  # raises when they leave nothing
+    return found
 
 
 class _Line(NamedTuple):
@@ -144,6 +158,11 @@ def _rule(value: str, start: datetime, where: tzinfo) -> Any:
     options.pop("COUNT", None)
     try:
         rule: Any = rrulestr(";".join(f"{name}={option}" for name, option in options.items()), dtstart=start)
+        if len(rule._timeset or ()) > MOST_TIMES_A_DAY:  # noqa: SLF001  as below
+            raise errors.UsageError(
+                f"A recurrence rule can name at most {MOST_TIMES_A_DAY} times of a day: `{value}`",
+                hint="`FREQ=MINUTELY` and `FREQ=SECONDLY` come more often",
+            )
         comes = _ever_comes(rule, interval or 1)
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError) as wrong:
         raise errors.UsageError(f"The recurrence rule `{value}` is not valid: `{wrong}`") from None
@@ -182,15 +201,59 @@ def _ever_comes(rule: Any, interval: int) -> bool:
     if unit and "byeaster" not in _written(rule):
         close = rule._dtstart.replace(year=9599, day=min(rule._dtstart.day, 28))  # noqa: SLF001  as above
         rule = rule.replace(dtstart=_whole_steps(rule._dtstart, close, interval * unit))  # noqa: SLF001  as above
-    return next(iter(rule), None) is not None
+    return next(iter(_with_patience(rule, _Patience(2 * MOST_STEPS))), None) is not None
 
 
 def _last_of(rule: Any, count: int) -> datetime | None:
     """The last of so many occurrences; None when it is further off than anybody schedules."""
-    for number, shown in enumerate(rule, 1):
+    patience = _Patience()
+    for number, shown in enumerate(_with_patience(rule, patience), 1):
+        patience.renew()
         if number == count or shown.year > 2200:
             return shown if number == count else None
     return None
+
+
+class _Patience:
+    """How many steps may still be taken for the next occurrence, by all rules of a set together."""
+
+    def __init__(self, steps: int = MOST_STEPS) -> None:
+        self._steps = self._left = steps
+
+    def renew(self) -> None:
+        self._left = self._steps
+
+    def take_step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise errors.UsageError(
+                f"The recurrence rule names hardly any time, or none: not one in {self._steps:,} of its FREQ",
+                hint="a coarser FREQ names the same times, as `FREQ=DAILY;BYHOUR=3` does",
+            )
+
+
+class _CountedInterval(int):
+    """An INTERVAL by which it is known how far dateutil goes: it is added once for each step.
+
+    dateutil looks for the next occurrence up to the year 9999, and hands out nothing meanwhile.
+    """
+
+    patience: _Patience
+
+    def __radd__(self, other: int) -> int:
+        self.patience.take_step()
+        return other + int(self)
+
+    def __mul__(self, other: int) -> int:  # by weeks
+        self.patience.take_step()
+        return int(self) * other
+
+
+def _with_patience(rule: Any, patience: _Patience) -> Any:
+    found = rule.replace()
+    found._interval = _CountedInterval(rule._interval)  # noqa: SLF001  as above
+    found._interval.patience = patience  # noqa: SLF001  as above
+    return found
 
 
 def _moved_close_to(after: datetime, rule: Any) -> Any:

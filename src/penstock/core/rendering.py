@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, cast
 
-from penstock.core import hints
+from penstock.core import hints, plain_text
 
 MASK = "********"
 """What is shown in place of a secret."""
@@ -41,8 +41,7 @@ def _text(text: Any, limit: int = _SHOWN_CHARACTERS) -> str:
     text = text if type(text) is str else str(text)
     if len(text) > limit:
         text = f"{text[: limit - 1]}…"
-    # File names may hold lone surrogates, which have no form in UTF-8.
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return plain_text.in_utf8(text)
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import FINAL, StateType
 
 
@@ -47,6 +47,14 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     crashes: int = 0
     """Attempts whose process died, since a task was last completed anew."""
+    deployment_id: str | None = None
+    due_at: int | None = None
+    """When it was, or is, to start; None for runs that were simply called."""
+    work_pool: str | None = None
+    """The pool whose workers execute it; None for runs that were simply called."""
+    work_queue: str | None = None
+    worker: str | None = None
+    """The name of the worker that claimed it last."""
 
     @property
     def is_final(self) -> bool:
@@ -127,6 +135,53 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: str | None = None
     resource: dict[str, str] = {}
     payload: dict[str, Any] = {}
+
+
+class StateCount(msgspec.Struct, frozen=True):
+    """So many task runs of a flow run are in this state."""
+
+    flow_run_id: str
+    state_type: StateType
+    state_name: str
+    task_runs: int
+
+
+class StateChange(msgspec.Struct, frozen=True):
+    """A run entered a state."""
+
+    at: int
+    type: StateType
+    name: str
+    message: str | None
+    attempt: int
+    run_count: int
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A part of an explanation, for programs."""
+
+    kind: str
+    """``state``; ``crashed``, ``failed_first``, ``failed_later``, ``not_ready``, ``running``, ``waiting``, ``retried``,
+    ``reused``, ``diverged``, ``cache``, ``resume``, ``subflow``.
+
+    Of runs that wait: ``scheduled``, ``resuming``, ``held``, ``pool_paused``, ``queue_paused``, ``no_worker``,
+    ``workers_full``, ``pool_full``, ``queue_full``, ``deployment_full``, ``position``, ``unclaimed``, ``claimed``,
+    ``worker_silent``, ``cancelling``, ``slot``, ``input``.
+    """
+    subject: str
+    """The id of the run that it is about."""
+    message: str
+    details: dict[str, Any]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a run is where it is."""
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(reason.message for reason in self.reasons)
 
 
 class FlowSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from penstock import errors
 from penstock.core.caching import CacheKeyFn, CachePolicy
 from penstock.core.parameters import Signature
 from penstock.core.retries import NO_RETRIES, RetryPolicy
+from penstock.core.suggestions import did_you_mean
 
 Kind = Literal["sync", "async", "generator", "async generator"]
 Hook = Callable[..., Any]
@@ -199,13 +200,10 @@ class FlowSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind in ("async", "async generator")
 
 
-def refuse_unknown_options(kind: str, given: Iterable[str], known: type) -> None:
+def refuse_unknown_options(who: str, given: Iterable[str], known: type) -> None:
     """Raise `UnknownOption`, with the nearest known one, if an option does not exist."""
     names = known.__annotations__
     for option in given:
         if option not in names:
-            import difflib  # noqa: PLC0415  only in the error case
-
-            near = difflib.get_close_matches(option, names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known options: {', '.join(sorted(names))}"
-            raise errors.UnknownOption(f"@{kind} has no option named: `{option}`", hint=hint)
+            hint = did_you_mean(option, names) or f"known options: {', '.join(sorted(names))}"
+            raise errors.UnknownOption(f"{who} has no option named: `{option}`", hint=hint)

@@ -31,6 +31,44 @@ class StateType(StrEnum):
 FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 
 
+NAMES: dict[str, tuple[StateType, ...]] = {
+    "Late": (StateType.SCHEDULED,),
+    "AwaitingRetry": (StateType.SCHEDULED,),
+    "AwaitingConcurrencySlot": (StateType.SCHEDULED, StateType.RUNNING),
+    "Retrying": (StateType.RUNNING,),
+    "Suspended": (StateType.PAUSED,),
+    "Cached": (StateType.COMPLETED,),
+    "TimedOut": (StateType.FAILED,),
+    "NotReady": (StateType.FAILED,),
+    "Interrupted": (StateType.CRASHED, StateType.FAILED),
+}
+"""The finer words for states, and the types that each is a name of."""
+
+
+def meant(word: str) -> StateType | str:
+    """The type or the name of `NAMES` that somebody means: `CRASHED`, `crashed`, `Timed out`, `timed-out`.
+
+    Raises `UsageError` for any other word.
+    """
+    known = {_plain(each): each for each in (*StateType, *NAMES)}
+    if (found := known.get(_plain(word))) is not None:
+        return found
+    from penstock.core.suggestions import nearest  # noqa: PLC0415  only in the error case
+
+    near = nearest(_plain(word), known)
+    every = ", ".join(map(_shown, known.values()))
+    hint = f"one of: {every}" if near is None else f"did you mean `{_shown(known[near])}`?"
+    raise errors.UsageError(f"There is no state: `{word}`", hint=hint)
+
+
+def _plain(word: str) -> str:
+    return word.replace(" ", "").replace("-", "").replace("_", "").lower()
+
+
+def _shown(state: StateType | str) -> str:
+    return state.value.lower() if isinstance(state, StateType) else state
+
+
 class Unloaded:
     """A result that is kept somewhere, as a state's data until somebody asks for it."""
 
@@ -89,9 +127,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def timestamp(self) -> Any:
         """When the state was entered, as an aware ``datetime`` in UTC."""
-        from datetime import UTC, datetime, timedelta  # noqa: PLC0415  only for people who ask
+        from penstock.core import timestamps  # noqa: PLC0415  only for people who ask
 
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.at)
+        return timestamps.as_datetime(self.at)
 
     def result(self, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002  as Prefect's
         """The run's value; of a run that did not complete, its exception is raised.
@@ -120,6 +158,7 @@ _ERRORS: dict[StateType, type[errors.RunError]] = {
     StateType.FAILED: errors.FailedRun,
     StateType.CRASHED: errors.CrashedRun,
     StateType.CANCELLED: errors.CancelledRun,
+    StateType.PAUSED: errors.PausedRun,
 }
 
 
@@ -130,6 +169,12 @@ def Scheduled(message: str | None = None, *, name: str = "Scheduled") -> State:
 def AwaitingRetry(message: str | None = None) -> State:
     """Failed, and waiting for its next try."""
     return State(type=StateType.SCHEDULED, name="AwaitingRetry", message=message)
+
+
+def AwaitingConcurrencySlot(message: str | None = None, *, began: bool = False) -> State:
+    """Waiting for a slot of a concurrency limit; ``began``: with some of its code executed already."""
+    kind = StateType.RUNNING if began else StateType.SCHEDULED
+    return State(type=kind, name="AwaitingConcurrencySlot", message=message)
 
 
 def Pending(message: str | None = None) -> State:
@@ -181,4 +226,10 @@ def Cancelled(message: str | None = None, data: Any = None) -> State:
 
 
 def Paused(message: str | None = None) -> State:
+    """Waiting for somebody to resume it, while its process waits as well."""
     return State(type=StateType.PAUSED, message=message)
+
+
+def Suspended(message: str | None = None, data: Any = None) -> State:
+    """Waiting for somebody to resume it, without a process meanwhile."""
+    return State(type=StateType.PAUSED, name="Suspended", message=message, data=data)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from penstock import errors
+from penstock.core.suggestions import nearest
 
 EARLIEST = datetime(1800, 1, 1)  # noqa: DTZ001  a wall time; before any zone had a rule
 LATEST = datetime(4000, 1, 1)  # noqa: DTZ001  a wall time; there are rules that know Easter only so far
@@ -31,15 +32,14 @@ def zone(name: str) -> tzinfo:
 
 
 def _hint_for(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  only in the error case
-    from zoneinfo import available_timezones  # noqa: PLC0415  as above
+    from zoneinfo import available_timezones  # noqa: PLC0415  only in the error case
 
     known = sorted(available_timezones() - {name})
     wanted = name.strip().replace(" ", "_").lower()
     # Somebody's city, or the right name in the wrong case, says more than a likeness does.
-    near = [one for one in known if one.lower() == wanted or one.lower().rpartition("/")[2] == wanted]
-    near = near or get_close_matches(name, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else "zones have names such as `Europe/Berlin` or `UTC`"
+    same = (one for one in known if one.lower() == wanted or one.lower().rpartition("/")[2] == wanted)
+    near = next(same, None) or nearest(name, known)
+    return f"did you mean `{near}`?" if near else "zones have names such as `Europe/Berlin` or `UTC`"
 
 
 def wall(instant: datetime, where: tzinfo) -> datetime:

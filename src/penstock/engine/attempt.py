@@ -14,14 +14,16 @@ from typing import Any
 
 from penstock import clock, errors
 from penstock.core import records
-from penstock.core.ports import Past
-from penstock.core.records import ResultRecord
+from penstock.core.assignments import Assignment
+from penstock.core.ports import Past, Slots
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import Unloaded
 from penstock.engine.futures import Future
 from penstock.engine.replay import History
 from penstock.engine.results import ResultStore
 from penstock.journal import folder, reader
 from penstock.journal.ballast import Ballast
+from penstock.journal.lease import Held
 from penstock.journal.writer import JournalWriter
 from penstock.settings import Settings
 from penstock.version import __version__
@@ -63,7 +65,25 @@ class Attempt:
         self.pid = os.getpid()
         self.log: Callable[..., None] = _discard
         """Called with each log line, for whoever shows it; set by the sdk."""
+        self.assignment: Assignment | None = None
+        """What a worker asked for; None for a run that was simply called."""
+        self.lease: Held | None = None
+        """Until when new tasks may start; None when nobody supervises the attempt."""
+        self.open_slots: Callable[..., Slots] | None = None
+        """Who grants slots of concurrency limits; set by the sdk, and called when some are first wanted."""
+        self._slots: Slots | None = None
+        self.told_to_end = False
+        """Whether the process was told to end, and what runs in it is cancelled for that reason."""
         self._complaints: set[str] = set()
+
+    @property
+    def slots(self) -> Slots | None:
+        """Who grants slots of concurrency limits to what runs here."""
+        if self._slots is None and self.open_slots is not None:
+            with self.lock:
+                if self._slots is None:
+                    self._slots = self.open_slots(self.settings, self.clock, run_id=self.run_id, attempt=self.number)
+        return self._slots
 
     def complain_once(self, about: str, message: str) -> bool:
         """Whether this complaint is new in this attempt; the caller then makes it."""
@@ -75,6 +95,8 @@ class Attempt:
 
     def close(self) -> None:
         """The process has no more to record for this attempt."""
+        if self._slots is not None:
+            self._slots.close()
         self.journal.close()
 
 
@@ -84,23 +106,27 @@ def open_attempt(
     past: Past | None,
     run_id: str | None = None,
     *,
+    number: int | None = None,
     fork_of: str | None = None,
     edit: Callable[[History], records.ResultsForgotten | None] | None = None,
 ) -> Attempt:
     """Begin the next attempt of a run (a new run when ``run_id`` is None), with a journal of its own.
 
-    ``past`` knows earlier attempts; ``fork_of`` names the run whose results a new run may use;
-    ``edit`` may take results out of the history. Raises `AlreadyRunning` when a live process
-    executes the run, and `JournalError` when the home cannot be written.
+    ``past`` knows earlier attempts; ``number`` is the attempt's, where somebody else has counted;
+    ``fork_of`` names the run whose results a new run may use; ``edit`` may take results out of the history.
+    Raises `AlreadyRunning` when a live process executes the run, and `JournalError` when the home cannot be written.
     """
-    is_new = run_id is None
+    is_new = run_id is None or number == 1
     run_id = run_id or time.new_id()
     journals = folder.JournalFolder(settings.journals)
     path = journals.run_path(run_id)
     while True:
-        _make_home(settings, path)
+        make_home(settings, path)
         with suppress(FileNotFoundError), folder.FolderLock(path):
-            number = 1 if is_new else _next_attempt(journals, run_id, past)
+            if number is not None:
+                _refuse_if_running(run_id, journals.journals(run_id), number)
+            else:
+                number = 1 if is_new else _next_attempt(journals, run_id, past)
             journal = create_journal(settings, time, run_id, number, folder.MAIN)
             break
         # Whoever folded the end of the last attempt has removed the folder in this very moment.
@@ -111,8 +137,7 @@ def open_attempt(
         forgotten = edit(history) if edit is not None and history is not None else None
         if forgotten is not None and history is not None:
             journal.append(forgotten)
-            for task_run_id in forgotten.task_run_ids:
-                history.completed.pop(task_run_id, None)
+            history.forget(forgotten.task_run_ids)
     except BaseException:
         journal.close()
         journal.path.unlink(missing_ok=True)
@@ -146,17 +171,28 @@ def create_journal(settings: Settings, time: clock.Clock, run_id: str, attempt: 
 
 def _next_attempt(journals: folder.JournalFolder, run_id: str, past: Past | None) -> int:
     known = journals.journals(run_id)
-    for journal in known:
-        if journal.is_locked:
-            raise errors.AlreadyRunning(
-                f"Another process is executing this run: `{run_id}`",
-                hint="wait for it to end; `penstock flow-run inspect` shows where it is",
-            )
+    if journals.is_supervised(run_id) or any(journal.is_locked for journal in known):
+        raise _already_running(run_id)
     latest = max((journal.attempt for journal in known), default=0)
     return 1 + max(latest, past.attempts(run_id) if past is not None else 0)
 
 
-def _make_home(settings: Settings, run_path: Path) -> None:
+def _refuse_if_running(run_id: str, known: list[folder.JournalFile], number: int) -> None:
+    """An attempt that a worker was given is opened once, and only while no other process executes the run."""
+    for journal in known:
+        if journal.writer == folder.MAIN and (journal.attempt >= number or journal.is_locked):
+            raise _already_running(run_id)
+
+
+def _already_running(run_id: str) -> errors.AlreadyRunning:
+    return errors.AlreadyRunning(
+        f"Another process is executing this run: `{run_id}`",
+        hint="wait for it to end; `penstock flow-run inspect` shows where it is",
+    )
+
+
+def make_home(settings: Settings, run_path: Path) -> None:
+    """Make the home and the folder of a run's journals. Raises `JournalError` when they cannot be written."""
     try:
         if not settings.journals.exists():
             settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)

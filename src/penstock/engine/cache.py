@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from penstock import errors
-from penstock.core import caching
-from penstock.core.records import ResultRecord
+from penstock.core import caching, log_levels, plain_text
+from penstock.core.result_records import ResultRecord
 from penstock.engine import run_logs
 from penstock.engine.effects import Sleep
 from penstock.engine.inputs import digest_of
@@ -82,7 +82,7 @@ def question(run: TaskRun) -> Question | None:
         if missing and run.attempt.complain_once(spec.key, str(missing)):
             named = ", ".join(f"`{name}`" for name in missing)
             message = f"Task `{spec.name}` is not cached: a digest cannot be made of {named}"
-            run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, message)
+            run_logs.say(run, log_levels.WARNING, run_logs.TASK_RUNS, message)
         return Question(None, components, None)
     if len(key) > caching.MAX_KEY_LENGTH:
         raise errors.UsageError(
@@ -97,7 +97,7 @@ def question(run: TaskRun) -> Question | None:
 def _text(key: Any, task: str) -> str | None:
     if key is not None and not isinstance(key, str):
         raise errors.UsageError(f"The cache_key_fn of task `{task}` gave no text: `{key!r}`")
-    return key
+    return key and plain_text.in_utf8(key)
 
 
 def _explained(context: caching.CacheContext, arguments: dict[str, Any]) -> list[caching.Component]:

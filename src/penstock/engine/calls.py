@@ -13,7 +13,7 @@ from penstock import errors
 from penstock.core import addresses, parameters, states
 from penstock.core.specs import FlowSpec, TaskSpec
 from penstock.core.states import State
-from penstock.engine import async_driver, flow_run, sync_driver, task_run
+from penstock.engine import async_driver, flow_run, leases, pauses, sync_driver, task_run
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
 from penstock.engine.futures import AsyncFuture, Future, MappedFutures
@@ -107,10 +107,11 @@ def prepare(
 def call_task(spec: TaskSpec, parent: RunContext, arguments: dict[str, Any], wait_for: Iterable[Any]) -> State:
     """Run a task here and now; returns its final state."""
     prepared = prepare(spec, parent, arguments, wait_for)
-    return _run_here(prepared)
+    return run_prepared(prepared)
 
 
-def _run_here(prepared: Prepared) -> State:
+def run_prepared(prepared: Prepared) -> State:
+    """Run a prepared task run here and now; returns its final state."""
     run = prepared.run
     for future in prepared.awaited:
         future.wait()
@@ -121,10 +122,11 @@ async def call_task_async(
     spec: TaskSpec, parent: RunContext, arguments: dict[str, Any], wait_for: Iterable[Any]
 ) -> State:
     """As `call_task`, in a coroutine."""
-    return await _run_here_async(prepare(spec, parent, arguments, wait_for))
+    return await run_prepared_async(prepare(spec, parent, arguments, wait_for))
 
 
-async def _run_here_async(prepared: Prepared) -> State:
+async def run_prepared_async(prepared: Prepared) -> State:
+    """As `run_prepared`, in a coroutine."""
     run = prepared.run
     for future in prepared.awaited:
         await future.wait_async()
@@ -452,7 +454,7 @@ def call_subflow(
 ) -> State:
     """Run a flow within another run; returns its final state."""
     prepared, _ = prepare_subflow(spec, parent, arguments, wait_for, tags)
-    return _run_here(prepared)
+    return run_prepared(prepared)
 
 
 async def call_subflow_async(
@@ -460,7 +462,7 @@ async def call_subflow_async(
 ) -> State:
     """As `call_subflow`, in a coroutine."""
     prepared, _ = prepare_subflow(spec, parent, arguments, wait_for, tags)
-    return await _run_here_async(prepared)
+    return await run_prepared_async(prepared)
 
 
 _stand_ins: dict[int, tuple[FlowSpec, TaskSpec]] = {}
@@ -509,8 +511,13 @@ def _subflow_life(run: TaskRun, spec: FlowSpec, began: list[FlowRun], tags: froz
     child.name = flow_run.name_of(child)
     run.name = child.name
     began.append(child)
+    lease = run.attempt.lease
+    if lease is not None and not lease.holds():
+        yield from leases.wait(run, lease)
     task_run.begin(run, "subflow")
     state = yield from flow_run.life(child, flow_run.began(child, None), refusal)
+    if state.is_paused():
+        pauses.suspended(run, state)
     return task_run.end(run, state, cache_text="", told=True)
 
 

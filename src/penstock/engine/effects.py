@@ -55,10 +55,11 @@ class Sleep(Effect):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def aside(self) -> AbstractContextManager[None]:
-        """Held while a thread waits: a worker that waits is replaced meanwhile."""
-        crew = getattr(crew_of_thread, "crew", None)
-        return nullcontext() if crew is None else crew.replaced()
+
+def aside() -> AbstractContextManager[None]:
+    """Held while a thread waits: a worker that waits is replaced meanwhile."""
+    crew = getattr(crew_of_thread, "crew", None)
+    return nullcontext() if crew is None else crew.replaced()
 
 
 class WaitFor(Effect):

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 from penstock import errors
-from penstock.core import names, outcomes, parameters, records, states
-from penstock.core.records import ResultRecord
+from penstock.core import log_levels, names, outcomes, parameters, records, states
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import State, StateType
 from penstock.engine import hooks, limits, run_logs, task_run
 from penstock.engine.effects import Call, Life, Sleep, WaitFor
@@ -33,10 +33,29 @@ def life(run: FlowRun, began: records.FlowRunBegan, refusal: errors.ParameterErr
         state = yield from _tries(run)
         if state.is_completed():
             state = _diverged(run, state)
+    if state.is_paused():
+        _move(run, state)
+        hint = f"`penstock flow-run resume {run.name}` continues it"
+        error = errors.PausedRun(f"Flow run `{run.name}` is suspended. {state.message}", hint=hint)
+        run.state = state = states.Suspended(state.message, error)
+        return state
     end(run, state)
     if spec.hooks is not hooks.NO_HOOKS:
-        yield from hooks.call(hooks.for_state(spec.hooks, state), spec.owner, run, state)
+        known = _as_wished(run, state)
+        yield from hooks.call(hooks.for_state(spec.hooks, known), spec.owner, run, known)
     return state
+
+
+def _as_wished(run: FlowRun, state: State) -> State:
+    """What an interruption means, where the one who told the process to end has said why."""
+    lease = run.attempt.lease
+    if lease is None or state.name != "Interrupted":
+        return state
+    if lease.wish == "cancel":
+        return states.Cancelled("Flow run was cancelled", state.data)
+    if lease.wish == "time out":
+        return states.TimedOut("Flow run exceeded its time limit", state.data)
+    return states.Pending("Another worker goes on with it") if lease.wish == "yield" else state
 
 
 def began(run: FlowRun, kept_arguments: ResultRecord | None) -> records.FlowRunBegan:
@@ -53,7 +72,7 @@ def began(run: FlowRun, kept_arguments: ResultRecord | None) -> records.FlowRunB
         parameters=parameters.preview(run.arguments, spec.signature),
         arguments=kept_arguments,
         tags=tuple(sorted(run.tags)),
-        parent_flow_run_id=run.parent.flow.id if run.parent is not None else None,
+        parent_flow_run_id=run.called_by,
         parent_task_run_id=run.parent.id if run.parent is not None else None,
         source=run.source,
         forked_from=run.attempt.source_run_id if run.parent is None else None,
@@ -99,12 +118,7 @@ def _tries(run: FlowRun) -> Life:
             _stop(run)
             raise  # it could not be recorded, or nobody wants to know
         except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
-            is_over = isinstance(error, limits.TimeIsUp)
-            state = outcomes.of_exception(error, "Flow", spec.timeout_seconds if is_over else None)
-            if state.name in ("TimedOut", "Interrupted", "Cancelled"):
-                _stop(run)
-            elif run.crew is not None:
-                yield WaitFor(run.tally.idle(run))
+            state = yield from _after(run, error)
         else:
             state = outcomes.of_value(_with_states(value), run.tally.counts)
         _close_crew(run)
@@ -114,13 +128,30 @@ def _tries(run: FlowRun) -> Life:
             run_logs.say_about_exception(run, state.data)
         delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
         text = run_logs.about_retry(run.run_count, spec.retry.retries, delay)
-        run_logs.say(run, run_logs.INFO, run_logs.FLOW_RUNS, text)
+        run_logs.say(run, log_levels.INFO, run_logs.FLOW_RUNS, text)
         _move(run, states.AwaitingRetry(state.message))
         if delay:
             yield Sleep(delay)
         run.run_count += 1
         _move(run, states.Retrying(f"Retry {run.run_count - 1} of {spec.retry.retries}"))
         _start_over(run)
+
+
+def _after(run: FlowRun, error: BaseException) -> Life:
+    """What it means that the flow's code was left by an exception."""
+    attempt = run.attempt
+    if isinstance(error, outcomes.Suspension):
+        state = states.Suspended(str(error))
+    else:
+        is_over = isinstance(error, limits.TimeIsUp)
+        if attempt.told_to_end and not isinstance(error, Exception):
+            error = outcomes.Terminated()  # a coroutine is told to end by cancelling it
+        state = outcomes.of_exception(error, "Flow", run.spec.timeout_seconds if is_over else None)
+    if state.name in ("TimedOut", "Interrupted", "Cancelled"):
+        _stop(run)
+    elif run.crew is not None:
+        yield WaitFor(run.tally.idle(run))
+    return state
 
 
 def _start_over(run: FlowRun) -> None:
@@ -208,4 +239,4 @@ def _move(run: FlowRun, state: State) -> None:
 
 def _complain(run: FlowRun, about: str) -> None:
     if run.attempt.complain_once(run.spec.key, about):
-        run_logs.say(run, run_logs.WARNING, run_logs.FLOW_RUNS, f"Flow `{run.spec.name}`: {about}")
+        run_logs.say(run, log_levels.WARNING, run_logs.FLOW_RUNS, f"Flow `{run.spec.name}`: {about}")

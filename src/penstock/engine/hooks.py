@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from penstock.core import log_levels
 from penstock.core.specs import NO_HOOKS, Hooks
 from penstock.core.states import State, StateType
 from penstock.engine import run_logs
@@ -36,5 +37,5 @@ def call(hooks: Iterable[Hook], owner: Any, run: RunContext, state: State) -> Ge
         except Exception as error:  # noqa: BLE001  hooks watch; they do not decide
             name = getattr(hook, "__name__", repr(hook))
             run_logs.say(
-                run, run_logs.ERROR, run_logs.FLOW_RUNS, f"Hook `{name}` raised {type(error).__name__}: {error}"
+                run, log_levels.ERROR, run_logs.FLOW_RUNS, f"Hook `{name}` raised {type(error).__name__}: {error}"
             )

@@ -18,6 +18,7 @@ from penstock.engine.attempt import Attempt, create_journal
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Call
 from penstock.engine.runs import FlowRun, TaskRun
+from penstock.journal.lease import Held
 from penstock.settings import Settings
 
 _SIZE = Struct("<Q")
@@ -31,6 +32,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     history: Any
     source_run_id: str | None
+    open_slots: Any
+    lease: str | None
     flow: dict[str, Any]
     task: dict[str, Any]
 
@@ -122,6 +125,8 @@ def _context(work: Work, attempts: dict[str, Attempt]) -> RunContext:
         writer = f"p{os.getpid()}-{time.new_id()[-12:]}"
         journal = create_journal(around.settings, time, around.run_id, around.attempt, writer)
         attempt = attempts[around.run_id] = Attempt(journal, settings=around.settings, time=time)
+        attempt.open_slots = around.open_slots
+        attempt.lease = None if around.lease is None else Held(around.lease)
     attempt.history = around.history
     attempt.source_run_id = around.source_run_id
     flow = FlowRun(_flow_spec(around), attempt, around.flow["id"], around.flow["name"], around.flow["arguments"])

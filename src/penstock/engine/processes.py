@@ -97,6 +97,8 @@ def _work(effect: Call, run: TaskRun) -> bytes:
         attempt=attempt.number,
         history=None if attempt.history is None else attempt.history.within(run.source_id or run.id),
         source_run_id=attempt.source_run_id,
+        open_slots=attempt.open_slots,
+        lease=None if attempt.lease is None else attempt.lease.path,
         flow={
             "id": flow.id,
             "name": flow.name,

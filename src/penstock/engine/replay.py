@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import StateType
 
 
@@ -55,6 +55,13 @@ class History:
         """How the run itself began, most recently."""
         self._stand_ins: dict[str, str] = {}
         """The task runs that stand for subflow runs, by the id of these."""
+        self._questions: dict[str, records.InputAwaited] = {}
+        """What was asked for last at pauses, by their task runs."""
+        self._answers: dict[tuple[str, int], records.InputGiven] = {}
+        self._settled: set[str] = set()
+        """The pauses that have ended, so that to wait there again is to ask anew."""
+        self._unstarted: set[str] = set()
+        """The task runs that had not got beyond waiting for a slot."""
         self._asked: set[str] = set()
         self._scopes: set[str] = set()
         self._new: dict[tuple[str, str], str] = {}
@@ -69,6 +76,13 @@ class History:
             self._ended(record)
         elif isinstance(record, records.TaskRunBegan):
             self._began(record, definitions)
+        elif isinstance(record, records.TaskRunMoved):
+            self._moved(record)
+        elif isinstance(record, records.InputAwaited):
+            self._questions[record.key] = record
+            self._settled.discard(record.key)
+        elif isinstance(record, records.InputGiven):
+            self._answers[record.key, record.round] = record
         elif isinstance(record, records.TaskRunReused):
             self._reused(record, definitions)
         elif isinstance(record, records.TaskDefined):
@@ -76,8 +90,7 @@ class History:
         elif isinstance(record, records.JournalOpened):
             return {}
         elif isinstance(record, records.ResultsForgotten):
-            for task_run_id in record.task_run_ids:
-                self.completed.pop(task_run_id, None)
+            self.forget(record.task_run_ids)
         elif isinstance(record, records.FlowRunBegan):
             if record.parent_task_run_id is None:
                 self.run = record
@@ -88,8 +101,15 @@ class History:
     def _began(self, record: records.TaskRunBegan, definitions: dict[int, records.TaskDefined]) -> None:
         task = definitions[record.task]
         self.completed.pop(record.task_run_id, None)
+        self._unstarted.discard(record.task_run_id)
         about = (task.key, record.scope_id, record.name, record.inputs, record.upstream)
         self.began[record.task_run_id] = Began(*about, record.at, 0, task.on_interrupt)
+
+    def _moved(self, record: records.TaskRunMoved) -> None:
+        if record.name == "AwaitingConcurrencySlot" and record.type == StateType.SCHEDULED:
+            self._unstarted.add(record.task_run_id)
+        else:
+            self._unstarted.discard(record.task_run_id)
 
     def _reused(self, record: records.TaskRunReused, definitions: dict[int, records.TaskDefined]) -> None:
         task = definitions[record.task]
@@ -102,6 +122,8 @@ class History:
         began = self.began.get(record.task_run_id)
         if began is not None and not _was_cut_short(record):
             self.began[record.task_run_id] = began._replace(ended_at=record.at)
+            if record.task_run_id in self._questions:
+                self._settled.add(record.task_run_id)
         if record.type == StateType.COMPLETED and record.result is not None:
             self.completed[record.task_run_id] = record.result
 
@@ -112,9 +134,25 @@ class History:
         return self.completed.get(task_run_id)
 
     def was_interrupted(self, task_run_id: str) -> bool:
-        """Whether the task run had begun and was neither completed nor failed by its own code."""
+        """Whether the task run's code had begun, and neither completed nor failed."""
         began = self.began.get(task_run_id)
-        return began is not None and task_run_id not in self.completed and began.ended_at == 0
+        if began is None or task_run_id in self._unstarted:
+            return False
+        return task_run_id not in self.completed and began.ended_at == 0
+
+    def forget(self, task_run_ids: Iterable[str]) -> None:
+        """Set aside what these task runs had recorded."""
+        for task_run_id in task_run_ids:
+            self.completed.pop(task_run_id, None)
+            self._settled.add(task_run_id)
+
+    def question(self, task_run_id: str) -> tuple[records.InputAwaited | None, bool]:
+        """What was asked for last at a pause, and whether it may still be answered."""
+        return self._questions.get(task_run_id), task_run_id not in self._settled
+
+    def answer(self, question: records.InputAwaited) -> records.InputGiven | None:
+        """What somebody has given at a pause."""
+        return self._answers.get((question.key, question.round))
 
     def note_new(self, task_run_id: str, scope_id: str, task_key: str, inputs: str) -> None:
         """A call that no earlier attempt has completed is about to be executed."""
@@ -167,6 +205,8 @@ class History:
         """Go on, for a retry of a flow run, with what this attempt has recorded; it has asked for nothing yet."""
         self.began.update(later.began)
         self.completed.update(later.completed)
+        self._questions.update(later._questions)
+        self._settled |= later._settled
         self._stand_ins.update(later._stand_ins)
         self._asked |= later.began.keys()
         self._asked = {each for each in self._asked if not self._is_within(each, flow_run_id)}

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from penstock import errors
 from penstock.core.previews import preview
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.files.local import folder_of, write_whole
 
 _NONE = ResultRecord("None", pickle.dumps(None, 5), None, 4)

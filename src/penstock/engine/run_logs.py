@@ -7,7 +7,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from penstock.core import records
+from penstock.core import plain_text, records
+from penstock.core.log_levels import ERROR, INFO
 from penstock.engine.context import RunContext, current, is_own_process
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 FLOW_RUNS = "penstock.flow_runs"
 TASK_RUNS = "penstock.task_runs"
-
-INFO, WARNING, ERROR = 20, 30, 40
-"""Levels, as the ``logging`` module has them, which takes its time to import."""
 
 
 def logger_of(context: RunContext) -> str:
@@ -39,7 +37,7 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
     task_run_id = None if context is context.flow else context.id
     if len(message) > MOST_TEXT:
         message = f"{message[:MOST_TEXT]}… ({len(message)} characters)"
-    message = message.encode("utf-8", "backslashreplace").decode() if not message.isascii() else message
+    message = plain_text.in_utf8(message)
     attempt.journal.append(records.LogLine(at, context.flow.id, task_run_id, level, logger, message))
     attempt.log(context, at, level, message)
 

@@ -108,12 +108,10 @@ class FlowRun(RunContext):
 
     __slots__ = (
         "arguments",
+        "called_by",
         "crew",
-        "flow_runner",
-        "given",
         "parameters",
         "parent",
-        "parent_task_run_id",
         "replay",
         "run_count",
         "source",
@@ -134,12 +132,14 @@ class FlowRun(RunContext):
         parent: TaskRun | None = None,
         source: str = "call",
         source_id: str | None = None,
+        called_by: str | None = None,
         tags: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(run_id, source_id)
         self.spec = spec
         self.attempt = attempt
         self.flow = self
+        self.called_by = called_by if parent is None else parent.flow.id
         self.depth = 0 if parent is None else parent.depth + 1
         self.name = name
         self.arguments = arguments
@@ -155,6 +155,9 @@ class FlowRun(RunContext):
         self.run_count = 1
         self.started_at = 0
         self.state: State | None = None
+
+    called_by: str | None
+    """The flow run that asked for this one, here or as a run of a deployment."""
 
     @property
     def flow_name(self) -> str:

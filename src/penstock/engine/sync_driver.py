@@ -9,7 +9,7 @@ from penstock.clock import Clock
 from penstock.core.states import State
 from penstock.engine import limits
 from penstock.engine.context import enter, leave
-from penstock.engine.effects import Call, Effect, Life, Sleep, WaitFor
+from penstock.engine.effects import Call, Effect, Life, Sleep, WaitFor, aside
 
 Perform = Callable[[Effect, Clock], Any]
 
@@ -88,7 +88,7 @@ def perform_here(effect: Effect, clock: Clock) -> Any:
     if type(effect) is WaitFor:
         return effect.waitable.wait()
     assert type(effect) is Sleep
-    with effect.aside():
+    with aside():
         return clock.sleep(effect.seconds)
 
 

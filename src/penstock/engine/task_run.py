@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock import errors
-from penstock.core import outcomes, records, states
+from penstock.core import log_levels, outcomes, plain_text, records, states
 from penstock.core.previews import preview
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import State, StateType
-from penstock.engine import cache, hooks, limits, run_logs
+from penstock.engine import cache, hooks, leases, limits, run_logs
 from penstock.engine.attempt import JournaledResult
-from penstock.engine.effects import Call, Life, Sleep
+from penstock.engine.effects import Call, Life, Sleep, WaitFor
 from penstock.engine.results import footprint
 from penstock.engine.runs import TaskRun
+
+if TYPE_CHECKING:
+    from penstock.core.ports import Booking
 
 MAX_CRASHES = 3
 """How often a task is tried again whose worker process died."""
@@ -30,6 +33,9 @@ def life(run: TaskRun) -> Life:
     known = recorded(run)
     if known is not None:
         return known
+    lease = run.attempt.lease
+    if lease is not None and not lease.holds():
+        yield from leases.wait(run, lease)
     begin(run)
     spec = run.spec
     if spec.hooks.running:
@@ -161,7 +167,7 @@ def recorded(run: TaskRun) -> State | None:
         value = attempt.results.load(record, run.spec)
     except errors.MissingResult as error:
         message = f"Task run `{run.name}` had completed, and runs again: {error.message}"
-        run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, message)
+        run_logs.say(run, log_levels.WARNING, run_logs.TASK_RUNS, message)
         return None
     began = history.began.get(known_id)
     run.name = began.name if began is not None else run.name
@@ -219,7 +225,7 @@ def _through_cache(run: TaskRun) -> Life:
             value = run.attempt.results.load(answer.result, run.spec)
         except errors.MissingResult as error:
             run_logs.say(
-                run, run_logs.WARNING, run_logs.TASK_RUNS, f"The cached result is computed anew: {error.message}"
+                run, log_levels.WARNING, run_logs.TASK_RUNS, f"The cached result is computed anew: {error.message}"
             )
             if asked.path is not None:
                 asked.path.unlink(missing_ok=True)
@@ -247,15 +253,22 @@ def _attempt(run: TaskRun) -> Life:
     args, kwargs = spec.signature.to_call(run.arguments)
     crashes = 0
     while True:
+        booking: Booking | None = None
         try:
+            if run.tags:
+                booking = yield from _slots(run)
             value = yield Call(spec.fn, args, kwargs, run, spec.kind, spec.timeout_seconds)
         except (errors.JournalError, GeneratorExit):
+            if booking is not None:
+                booking.release()
             raise  # it could not be recorded, or nobody wants to know
         except BaseException as error:  # noqa: BLE001  whatever user code raises is an outcome
             is_over = isinstance(error, limits.TimeIsUp)
             state = outcomes.of_exception(error, "Task", spec.timeout_seconds if is_over else None)
         else:
             state = value if isinstance(value, State) else states.Completed(data=value)
+        if booking is not None:
+            yield WaitFor(Release(booking))
         if state.type is StateType.COMPLETED:
             return state
         if state.type is StateType.CRASHED and state.name == "Crashed" and spec.on_interrupt == "retry":
@@ -266,6 +279,28 @@ def _attempt(run: TaskRun) -> Life:
         if not (yield from _retries(run, state)):
             return state
         run.run_count += 1
+
+
+def _slots(run: TaskRun) -> Generator[Any, Any, Booking | None]:
+    """The slots that its tags need, once they are there."""
+    if run.attempt.open_slots is None:
+        return None
+    from penstock.engine import slots  # noqa: PLC0415  only for tasks that have tags
+
+    return (yield from slots.hold(run))
+
+
+class Release:
+    """The release of a booking, as drivers wait for it."""
+
+    def __init__(self, booking: Booking) -> None:
+        self._booking = booking
+
+    def wait(self) -> None:
+        self._booking.release()
+
+    async def wait_async(self) -> None:
+        await self._booking.release_async()
 
 
 def _retries(run: TaskRun, state: State) -> Generator[Any, Any, bool]:
@@ -280,10 +315,15 @@ def _retries(run: TaskRun, state: State) -> Generator[Any, Any, bool]:
     if isinstance(state.data, BaseException):
         run_logs.say_about_exception(run, state.data)
     delay = spec.retry.delay_before(run.run_count + 1, attempt.clock.chance())
-    run_logs.say(run, run_logs.INFO, run_logs.TASK_RUNS, run_logs.about_retry(run.run_count, spec.retry.retries, delay))
+    run_logs.say(
+        run, log_levels.INFO, run_logs.TASK_RUNS, run_logs.about_retry(run.run_count, spec.retry.retries, delay)
+    )
     _move(run, states.AwaitingRetry(state.message))
     if delay:
         yield Sleep(delay)
+    lease = attempt.lease
+    if lease is not None and not lease.holds():
+        yield from leases.wait(run, lease)
     _move(run, states.Retrying(f"Retry {run.run_count} of {spec.retry.retries}"), run.run_count + 1)
     return True
 
@@ -299,7 +339,7 @@ def _move(run: TaskRun, state: State, run_count: int | None = None) -> None:
 
 def _complain(run: TaskRun, about: str) -> None:
     if run.attempt.complain_once(run.spec.key, about):
-        run_logs.say(run, run_logs.WARNING, run_logs.TASK_RUNS, f"Task `{run.spec.name}`: {about}")
+        run_logs.say(run, log_levels.WARNING, run_logs.TASK_RUNS, f"Task `{run.spec.name}`: {about}")
 
 
 def name_of(run: TaskRun) -> str:
@@ -323,8 +363,7 @@ def render_name(given: Any, arguments: dict[str, Any], owner: str) -> str:
             f"The run name of `{owner}` cannot be made ({type(error).__name__}: {error}): `{given}`",
             hint=f"known parameters: {', '.join(arguments)}",
         ) from None
-    text = str(text)[:200]
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return plain_text.in_utf8(str(text)[:200])
 
 
 def _describe(arguments: dict[str, Any]) -> str:

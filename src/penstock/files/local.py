@@ -30,10 +30,23 @@ def folder_of(storage: Any) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in place whole: written aside, synced, renamed, and its folder synced.
+    """Put a result in place whole.
 
     Raises `StorageFull` when there is no room or no right to write it, `JournalLost` when the disk fails.
     """
+    try:
+        replace(path, data)
+    except OSError as error:
+        message = f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`"
+        if error.errno == errno.EIO:
+            hint = "mend the disk, then continue with `penstock flow-run resume`"
+            raise errors.JournalLost(message, hint=hint) from error
+        what = "free some space" if error.errno in _FULL else "let the folder be written"
+        raise errors.StorageFull(message, hint=f"{what}, then continue with `penstock flow-run resume`") from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a file in place whole, for its owner only: written aside, synced, renamed, and its folder synced."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(data):x}")
     try:
         make_folder(path.parent)
@@ -47,15 +60,21 @@ def write_whole(path: Path, data: bytes) -> None:
             os.close(descriptor)
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             temporary.unlink()
-        message = f"A result of {len(data)} bytes could not be written ({error.strerror}): `{path}`"
-        if error.errno == errno.EIO:
-            hint = "mend the disk, then continue with `penstock flow-run resume`"
-            raise errors.JournalLost(message, hint=hint) from error
-        what = "free some space" if error.errno in _FULL else "let the folder be written"
-        raise errors.StorageFull(message, hint=f"{what}, then continue with `penstock flow-run resume`") from error
+        raise
+
+
+def digest_of(path: Path) -> str:
+    """BLAKE2b-256 of a file, in hex."""
+    from hashlib import blake2b  # noqa: PLC0415  loads OpenSSL, which who only writes files does not need
+
+    digest = blake2b(digest_size=32)
+    with open(path, "rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def make_folder(path: Path) -> None:

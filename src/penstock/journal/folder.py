@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -13,7 +14,8 @@ MAIN = "main"
 """The writer of the process that executes the flow; other processes of the run have other names."""
 
 _NAME = re.compile(r"^(\d+)\.([A-Za-z0-9_-]+)\.journal$")
-_RUN_ID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+_LEASE = re.compile(r"^(\d+)\.lease$")
+RUN_ID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 
 class JournalFile(NamedTuple):
@@ -40,7 +42,7 @@ class JournalFolder:
         """The runs that have journals here, in no order."""
         try:
             with os.scandir(self.path) as entries:
-                yield from (entry.name for entry in entries if _RUN_ID.match(entry.name))
+                yield from (entry.name for entry in entries if RUN_ID.match(entry.name))
         except FileNotFoundError:
             return
 
@@ -63,10 +65,37 @@ class JournalFolder:
     def journal_path(self, run_id: str, attempt: int, writer: str) -> Path:
         return self.path / run_id / f"{attempt}.{writer}.journal"
 
+    def lease_path(self, run_id: str, attempt: int) -> Path:
+        """What the supervisor of an attempt keeps beside its journals; see `lease`."""
+        return self.path / run_id / f"{attempt}.lease"
+
+    def leases(self, run_id: str) -> dict[int, Path]:
+        """The attempts of a run that have, or had, a supervisor on this machine."""
+        try:
+            names = os.listdir(self.path / run_id)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {int(match[1]): self.path / run_id / name for name in names if (match := _LEASE.match(name))}
+
+    def is_supervised(self, run_id: str) -> bool:
+        """Whether a worker on this machine has an attempt of the run in its care, and tells the server about it."""
+        return any(is_locked(path) for path in self.leases(run_id).values())
+
+    def last_sign_at(self, run_id: str, attempt: int) -> int:
+        """When an attempt last wrote into a journal, in microseconds since 1970; 0 if none is left to tell."""
+        written = 0
+        for journal in self.journals(run_id):
+            if journal.attempt == attempt:
+                with suppress(OSError):
+                    written = max(written, journal.path.stat().st_mtime_ns // 1000)
+        return written
+
     def remove(self, run_id: str) -> None:
         """Delete the run's journals. The caller has made sure that nobody needs them."""
         for journal in self.journals(run_id):
             journal.path.unlink(missing_ok=True)
+        for path in self.leases(run_id).values():
+            path.unlink(missing_ok=True)
         try:
             os.rmdir(self.path / run_id)
         except OSError as error:
@@ -93,26 +122,29 @@ class FolderLock:
         os.close(self._descriptor)
 
 
-def lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file for this process; False when another holds it (and ``wait`` is False)."""
+def lock(descriptor: int, *, wait: bool, shared: bool = False) -> bool:
+    """Lock an open file for this process; False when another holds it (and ``wait`` is False).
+
+    Several may hold a ``shared`` lock at once, if nobody holds one that is not.
+    """
     try:
         import fcntl  # noqa: PLC0415  POSIX only
     except ImportError:  # pragma: no cover  Windows: see docs/concepts/journal.md
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process (this one too) holds the lock on the file."""
+    """Whether some process (this one too) holds the lock on the file. Others may ask at the same time."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
         return False
     try:
-        return not lock(descriptor, wait=False)
+        return not lock(descriptor, wait=False, shared=True)
     finally:
         os.close(descriptor)

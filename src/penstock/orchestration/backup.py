@@ -8,7 +8,7 @@ from typing import NamedTuple
 from penstock import errors
 from penstock.orchestration.catch_up import CaughtUp, catch_up
 from penstock.orchestration.local import Home
-from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite_files import problems_of
 
 
 class Restored(NamedTuple):
@@ -41,22 +41,30 @@ def restore(home: Home, path: Path) -> Restored:
         raise errors.UsageError(f"There is no file: `{path}`")
     _refuse_damage(path)
     home.close()
-    before: Path | None = home.settings.store.with_name(f"{home.settings.store.name}.before-{home.clock.now()}")
-    if not home.settings.store.exists():
-        before = None
-    try:
-        if before is not None:
-            home.backup_to(before)
-    except errors.StoreError:  # it may be damaged: that may be why
-        before = home.set_aside(f".before-{home.clock.now()}")
+    before = _backed_up(home)
     with home.writing() as store:
         store.restore_from(path)
         caught_up = catch_up(home.settings, store, home.clock)
     return Restored(before, caught_up)
 
 
+def _backed_up(home: Home) -> Path | None:
+    """Where the store lies that is there now; None if there is none."""
+    at = home.clock.now()
+    path = home.settings.store.with_name(f"{home.settings.store.name}.before-{at}")
+    if home.settings.postgres_url is not None:
+        home.backup_to(path)
+        return path
+    if not home.settings.store.exists():
+        return None
+    try:
+        home.backup_to(path)
+    except errors.StoreError:  # it may be damaged: that may be why
+        return home.set_aside(f".before-{at}")
+    return path
+
+
 def _refuse_damage(path: Path) -> None:
-    with SqliteStore.open(path, write=False) as found:
-        problems = found.check()
+    problems = problems_of(path)
     if problems:
         raise errors.StoreError(f"This backup is damaged ({problems[0]}): `{path}`")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from penstock import errors
 from penstock.clock import Clock, boot_id
-from penstock.core import records
 from penstock.journal import reader
 from penstock.journal.folder import MAIN, FolderLock, JournalFile, JournalFolder
-from penstock.orchestration.fold import JournalKey, Outcome, fold, record
+from penstock.journal.outbox import Outbox
+from penstock.orchestration.fold import JournalKey, Outcome, fold
+from penstock.orchestration.lost import mark_lost
 from penstock.settings import Settings
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, FlowRow
@@ -60,13 +61,17 @@ def catch_up(
     *,
     limit_seconds: float | None = None,
     remove: bool = True,
+    only: Iterable[str] | None = None,
 ) -> CaughtUp:
     """Fold all that is new in the home's journals, a transaction for every few MiB.
 
     Costs little when nothing is new: of a journal that is folded to its end, only the size is read.
     A damaged or foreign journal is told in ``problems``, and does not keep others from being folded.
+    With ``only``, nothing but the journals of these runs is looked at.
     """
-    return _CatchUp(JournalFolder(settings.journals), store, clock, remove=remove).run(limit_seconds)
+    folder = JournalFolder(settings.journals)
+    run_ids = folder.run_ids() if only is None else only
+    return _CatchUp(folder, Outbox(settings.outbox), store, clock, remove=remove).run(run_ids, limit_seconds)
 
 
 class _Step(NamedTuple):
@@ -82,8 +87,9 @@ class _Step(NamedTuple):
 
 
 class _CatchUp:
-    def __init__(self, folder: JournalFolder, store: Store, clock: Clock, *, remove: bool) -> None:
+    def __init__(self, folder: JournalFolder, outbox: Outbox, store: Store, clock: Clock, *, remove: bool) -> None:
         self._folder = folder
+        self._outbox = outbox
         self._store = store
         self._clock = clock
         self._remove = remove
@@ -95,9 +101,9 @@ class _CatchUp:
         self._lost: list[str] = []
         self._problems: list[Problem] = []
 
-    def run(self, limit_seconds: float | None) -> CaughtUp:
+    def run(self, run_ids: Iterable[str], limit_seconds: float | None) -> CaughtUp:
         deadline = None if limit_seconds is None else self._clock.elapsed() + limit_seconds
-        waiting = deque(sorted(self._folder.run_ids()))
+        waiting = deque(sorted(run_ids))
         while waiting and (deadline is None or self._clock.elapsed() < deadline):
             self._fold_some(waiting)
         return CaughtUp(
@@ -168,6 +174,9 @@ class _CatchUp:
 
     def _fold_run(self, tx: Transaction, run_id: str, room: int) -> _Step:
         """Fold a run's journals, attempt by attempt, as far as there is room in the transaction."""
+        if self._folder.is_supervised(run_id):
+            return _Step(True, 0)  # a worker tells the server of it, which may be another than this
+        tx.lock(run_id)
         cursors = {(row.attempt, row.writer): row for row in tx.journals.cursors(run_id)}
         journals = self._folder.journals(run_id)
         count = refused = size = 0
@@ -193,6 +202,8 @@ class _CatchUp:
                         if piece.at_end or folded.end <= end:
                             break
                         end = folded.end
+                except FileNotFoundError:
+                    continue  # another who catches up has deleted it, as the store has all of it
                 except (errors.CorruptJournal, errors.ForeignJournal, OSError) as error:
                     problems.append(_problem(run_id, journal.path, error))
             if not is_alive:
@@ -202,26 +213,9 @@ class _CatchUp:
         return _Step(True, size, count, refused, lost, is_removable, tuple(problems))
 
     def _mark_lost(self, tx: Transaction, run_id: str, attempt: int) -> bool:
-        """The main process of the attempt is gone. If it has left anything unfinished, record that it died."""
-        root = tx.flow_runs.row(run_id)
-        if root is None or root.attempt != attempt or root.lost_attempt >= attempt:
-            return False
-        if root.ended_at is not None and not _has_unfinished(tx, run_id):
-            return False
-        cursor = tx.journals.cursor(run_id, attempt, MAIN)
-        reason = _reason(cursor, self._boot_id)
-        lost = records.ProcessLost(self._clock.now(), run_id, attempt, reason, self._last_sign_at(run_id, attempt))
-        record(tx, run_id, lost, attempt=attempt)
-        return True
-
-    def _last_sign_at(self, run_id: str, attempt: int) -> int:
-        """When an attempt last wrote into a journal; 0 if none is left to tell."""
-        written = 0
-        for journal in self._folder.journals(run_id):
-            if journal.attempt == attempt:
-                with suppress(OSError):
-                    written = max(written, journal.path.stat().st_mtime_ns // 1000)
-        return written
+        reason = _reason(tx.journals.cursor(run_id, attempt, MAIN), self._boot_id)
+        sign = self._folder.last_sign_at(run_id, attempt)
+        return mark_lost(tx, run_id, attempt, at=self._clock.now(), reason=reason, last_sign_at=sign)
 
     def _delete_journals(self, run_id: str) -> bool:
         """Delete a run's journals, once nobody opens another attempt of it and all of them are in the store."""
@@ -236,7 +230,7 @@ class _CatchUp:
 
     def _store_has_all(self, run_id: str) -> bool:
         journals = self._folder.journals(run_id)
-        if any(journal.is_locked for journal in journals):
+        if any(journal.is_locked or self._outbox.holds(run_id, journal.attempt) for journal in journals):
             return False
         with self._store.reading() as tx:
             cursors = {(row.attempt, row.writer): row for row in tx.journals.cursors(run_id)}
@@ -272,11 +266,6 @@ def _end_in(cursors: dict[tuple[int, str], CursorRow], journal: JournalFile) -> 
 
 def _size(journal: JournalFile) -> int:
     return journal.path.stat().st_size
-
-
-def _has_unfinished(tx: Transaction, run_id: str) -> bool:
-    family = [row.id for row in tx.flow_runs.of_root(run_id)]
-    return bool(tx.flow_runs.of_root(run_id, unfinished=True) or tx.task_runs.unfinished(family))
 
 
 def _reason(cursor: CursorRow | None, boot_id_now: str) -> str:

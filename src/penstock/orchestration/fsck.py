@@ -21,7 +21,8 @@ from penstock.orchestration.fold import CONTROL, START, JournalKey, Outcome, as_
 from penstock.orchestration.local import Home
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, Segment
-from penstock.store.sqlite import SqliteStore, salvage
+from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite_files import salvage
 
 _REBUILD = "`penstock db rebuild` makes the rows anew from the journals"
 
@@ -66,24 +67,42 @@ def fsck(home: Home, *, results: bool = True) -> Report:
 
     Changes nothing. With ``results=False`` the bytes of result files are not read.
     """
-    runs = said = 0
     problems: list[Problem] = []
-    flows: Counter[str] = Counter()
     files = 0
-    with home.reading() as tx, SqliteStore.in_memory() as scratch:
-        problems += [Problem("database", None, f"SQLite finds: {each}", _REBUILD) for each in home.check()]
-        for run_id in tx.journals.run_ids():
-            runs += 1
-            count, found = _check_run(tx, scratch, run_id, flows)
-            said += count
-            problems += found
-        problems += _check_all_runs(tx, flows)
+    with home.reading() as tx:
+        problems += [Problem("database", None, f"The database finds: {each}", _REBUILD) for each in home.check()]
+        checked = check_rows(tx)
+        problems += checked.problems
         problems += _check_journals(home, tx)
         if results:
             for location in tx.result_files.locations():
                 files += 1
                 problems += _check_result(home, tx, location)
-    return Report(runs, said, files, tuple(problems))
+    return Report(checked.runs, checked.records, files, tuple(problems))
+
+
+class Checked(NamedTuple):
+    """What `check_rows` has looked at, and what it found."""
+
+    runs: int
+    records: int
+    problems: list[Problem]
+
+
+def check_rows(tx: Transaction) -> Checked:
+    """Fold everything that a store was told again, out of sight, and compare; check that its work fits its runs."""
+    runs = said = 0
+    problems: list[Problem] = []
+    flows: Counter[str] = Counter()
+    with SqliteStore.in_memory() as scratch:
+        for run_id in tx.journals.run_ids():
+            runs += 1
+            count, found = _check_run(tx, scratch, run_id, flows)
+            said += count
+            problems += found
+    problems += _check_all_runs(tx, flows)
+    problems += _check_work(tx)
+    return Checked(runs, said, problems)
 
 
 def rebuild(home: Home) -> Rebuilt:
@@ -98,7 +117,7 @@ def rebuild(home: Home) -> Rebuilt:
         with home.writing() as store:
             runs, said = _fold_all_again(store)
     except errors.StoreError as error:
-        if isinstance(error, errors.StoreBusy | errors.IncompatibleHome) or "damaged" not in error.message:
+        if home.settings.postgres_url is not None or "damaged" not in error.message:
             raise
         set_aside = home.set_aside(".damaged")
         with home.writing() as store:
@@ -229,6 +248,7 @@ _READ = {
     "log lines": _log_rows,
     "artifacts": _artifact_rows,
     "events": _event_rows,
+    "inputs": lambda tx, run_id, _: Counter(msgspec.structs.astuple(row) for row in tx.run_inputs.rows(run_id)),
     "result files": lambda tx, run_id, _: Counter(tx.result_files.of_root(run_id)),
 }
 
@@ -239,6 +259,12 @@ def _check_all_runs(tx: Transaction, flows: Counter[str]) -> Iterator[Problem]:
     del flows[""]
     if tx.flow_runs.run_counts() != dict(flows):
         yield Problem("rows", None, "The numbers of runs of flows are not what their runs say", _REBUILD)
+
+
+def _check_work(tx: Transaction) -> Iterator[Problem]:
+    """Whether what waits, is claimed or is done agrees with the states of its runs."""
+    for run_id, status, state in tx.work.contradictions():
+        yield Problem("work", run_id, f"Its work is {status}, but the run is {state or 'not there'}")
 
 
 def _check_journals(home: Home, tx: Transaction) -> Iterator[Problem]:
@@ -301,8 +327,9 @@ def _fold_all_again(store: Store) -> tuple[int, int]:
     """In one transaction, so that those who read meanwhile see the old rows or the new ones."""
     said = 0
     runs: set[str] = set()
-    with store.transaction() as tx:
-        for rows in (tx.flow_runs, tx.task_runs, tx.logs, tx.artifacts, tx.events, tx.result_files):
+    with store.transaction(long=True) as tx:
+        tx.journals.keep_others_from_folding()
+        for rows in (tx.flow_runs, tx.task_runs, tx.logs, tx.artifacts, tx.events, tx.result_files, tx.run_inputs):
             rows.forget_all()
         tx.journals.forget_all_cursors()
         for segment in tx.journals.all_segments():

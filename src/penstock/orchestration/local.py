@@ -1,6 +1,7 @@
 """The home on this machine: what is recorded in it, whoever else is using it.
 
-Nobody needs to be running. Whoever asks takes the store's lock, folds what is new, and lets go.
+Nobody needs to be running. Whoever asks takes the store's lock, folds what is new, and lets go. In
+Postgres there is no such lock: any number of processes fold, and runs are locked one by one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from penstock import errors
-from penstock.clock import Clock
+from penstock.clock import SYSTEM, Clock
 from penstock.core.records import AnyRecord
 from penstock.journal import reader
 from penstock.journal.folder import MAIN, JournalFile, JournalFolder
@@ -20,13 +21,19 @@ from penstock.orchestration.catch_up import CaughtUp, catch_up
 from penstock.orchestration.fold import CONTROL, START, as_piece
 from penstock.settings import Settings
 from penstock.store import lock
-from penstock.store.interface import Transaction
-from penstock.store.sqlite import SqliteStore, UnfinishedStore, lock_path, move_aside
+from penstock.store.interface import Store, Transaction
+from penstock.store.opening import open_store
+from penstock.store.sqlite import SqliteStore
+from penstock.store.sqlite_connections import UnfinishedStore, lock_path
+from penstock.store.sqlite_files import move_aside
 
 WAIT_SECONDS = 5.0
 """How long to wait for another process that is only catching up."""
 
 PAUSE_SECONDS = 0.004
+
+CONNECTIONS = 4
+"""To Postgres at most, for a process that only asks or folds now and then."""
 
 CATCHING_UP = "catching up"
 """The purpose of a writer that lets go soon, so that waiting for it is worth while."""
@@ -45,7 +52,7 @@ class Home:
         self.caught_up: CaughtUp | None = None
         self.trouble: errors.PenstockError | None = None
         """Why nothing could be folded, although nobody else was doing it: a full disk, a read-only home."""
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
 
     def refresh(self, *, wait_seconds: float = WAIT_SECONDS, limit_seconds: float | None = None) -> CaughtUp | None:
         """Fold what is new, unless another process does; says what it came to."""
@@ -74,10 +81,10 @@ class Home:
             yield tx
 
     @contextmanager
-    def writing(self, *, wait_seconds: float = WAIT_SECONDS) -> Generator[SqliteStore]:
-        """``with home.writing() as store:`` for use cases that change something; nobody else writes then.
+    def writing(self, *, wait_seconds: float = WAIT_SECONDS) -> Generator[Store]:
+        """``with home.writing() as store:`` for use cases that change something.
 
-        Raises `StoreBusy` when another process goes on writing for longer.
+        Nobody else writes to SQLite then; raises `StoreBusy` when another process goes on writing for longer.
         """
         with self._writing("changing runs", wait_seconds) as store:
             yield store
@@ -86,12 +93,17 @@ class Home:
         """What the database itself finds wrong with its file; nothing if all is well."""
         return self._reader().check()
 
+    def size(self) -> int:
+        """How many bytes the store takes."""
+        return self._reader().size()
+
     def backup_to(self, path: Path) -> None:
         """Copy the store as it is now into a new file."""
         self._reader().backup_to(path)
 
     def set_aside(self, suffix: str) -> Path:
-        """Move a damaged database out of the way; says where it lies now."""
+        """Move a damaged database out of the way; says where it lies now. Only a file can be moved."""
+        assert self.settings.postgres_url is None
         self.close()
         return move_aside(self.settings.store, suffix, self.clock.now())
 
@@ -109,12 +121,15 @@ class Home:
 
     def _has_news(self) -> bool:
         """Whether any run has journals, or there is no store yet."""
-        if not self.settings.store.exists():
+        if self.settings.postgres_url is None and not self.settings.store.exists():
             return True
         return next(JournalFolder(self.settings.journals).run_ids(), None) is not None
 
     @contextmanager
-    def _writing(self, purpose: str, wait_seconds: float) -> Generator[SqliteStore]:
+    def _writing(self, purpose: str, wait_seconds: float) -> Generator[Store]:
+        if self.settings.postgres_url is not None:
+            yield self._shared()
+            return
         store = self._open_to_write(purpose, wait_seconds)
         try:
             yield store
@@ -127,17 +142,26 @@ class Home:
         deadline = self.clock.elapsed() + wait_seconds
         while True:
             try:
-                return SqliteStore.open(path, write=True, wait=False, purpose=purpose)
+                return SqliteStore.open(path, write=True, wait=False, purpose=purpose, clock=self.clock)
             except errors.StoreBusy:
                 if self.clock.elapsed() >= deadline or not _lets_go_soon(path):
                     raise
             # Always as long: were it longer each time, those who wait longest would seldom have their turn.
             self.clock.sleep(PAUSE_SECONDS)
 
-    def _reader(self) -> SqliteStore:
+    def _shared(self) -> Store:
+        """The store in Postgres, for questions and changes alike."""
+        if self._store is None:
+            _make_home(self.settings.home)
+            self._store = open_store(self.settings, self.clock, write=True, connections=CONNECTIONS)
+        return self._store
+
+    def _reader(self) -> Store:
+        if self.settings.postgres_url is not None:
+            return self._shared()
         if self._store is None:
             try:
-                self._store = SqliteStore.open(self.settings.store, write=False)
+                self._store = SqliteStore.open(self.settings.store, write=False, clock=self.clock)
             except (errors.StoreBusy, errors.IncompatibleHome):
                 raise
             except UnfinishedStore:
@@ -152,7 +176,7 @@ class Home:
 
     def _without_a_store(self) -> SqliteStore:
         """What the journals say, when no store can be made beside them."""
-        store = SqliteStore.in_memory()
+        store = SqliteStore.in_memory(self.clock)
         self.caught_up = catch_up(self.settings, store, self.clock, remove=False)
         return store
 
@@ -173,8 +197,8 @@ class LocalPast:
     """`core.ports.Past` of this machine: journals where they are still here, the store for all else."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._folder = JournalFolder(settings.journals)
-        self._path = settings.store
 
     def attempts(self, run_id: str) -> int:
         latest = max((journal.attempt for journal in self._folder.journals(run_id)), default=0)
@@ -231,13 +255,14 @@ class LocalPast:
                     yield as_piece(data, segment.start)
 
     @contextmanager
-    def _store(self) -> Generator[SqliteStore | None]:
+    def _store(self) -> Generator[Store | None]:
+        path = self._settings.store
         try:
-            store = SqliteStore.open(self._path, write=False)
+            store = open_store(self._settings, SYSTEM, write=False, connections=1)
         except errors.IncompatibleHome:
             raise
         except errors.StoreError:
-            if self._path.exists() and self._path.stat().st_size:
+            if self._settings.postgres_url is not None or (path.exists() and path.stat().st_size):
                 raise
             yield None
             return
@@ -245,7 +270,7 @@ class LocalPast:
             yield store
 
 
-def _kept(store: SqliteStore | None, run_id: str) -> set[tuple[int, str]]:
+def _kept(store: Store | None, run_id: str) -> set[tuple[int, str]]:
     if store is None:
         return set()
     with store.reading() as tx:

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from heapq import merge
 from types import EllipsisType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from penstock import errors
 from penstock.core import records
-from penstock.core.runs import Artifact, Event, FlowRun, FlowSummary, LogEntry, TaskRun
-from penstock.core.states import StateType
+from penstock.core.runs import Artifact, Event, FlowRun, FlowSummary, LogEntry, StateChange, StateCount, TaskRun
+from penstock.core.states import NAMES, StateType, meant
+from penstock.core.suggestions import did_you_mean
 from penstock.journal import frames
+from penstock.store.deployments import DeploymentRow
 from penstock.store.flow_runs import NEWEST
 from penstock.store.interface import Transaction
-from penstock.store.rows import FlowRow, StateCount
+
+T = TypeVar("T", FlowRun, TaskRun)
+
+_ALL = 1 << 40
 
 
 class FlowRunPage(NamedTuple):
@@ -38,59 +45,48 @@ class ArtifactPage(NamedTuple):
     next: str | None
 
 
-class StateChange(NamedTuple):
-    """A run entered a state."""
-
-    at: int
-    type: StateType
-    name: str
-    message: str | None
-    attempt: int
-    run_count: int
-
-
 def flow_runs(
     tx: Transaction,
     *,
     flow: str | None = None,
-    states: Iterable[StateType | str] | None = None,
+    states: Iterable[StateType | str] = (),
     tags: Iterable[str] | None = None,
     name: str | None = None,
     since: int | None = None,
     parent: str | EllipsisType | None = ...,
+    deployment: str | None = None,
+    pool: str | None = None,
+    queue: str | None = None,
     limit: int = 50,
     cursor: str | None = None,
 ) -> FlowRunPage:
     """Flow runs that meet every condition given, newest first.
 
-    ``states`` are types; any of them counts. ``tags`` must all be there. ``name`` is how names begin.
-    ``since`` is a time in microseconds. ``parent`` is the id of a flow run whose subflow runs are
-    meant, or None for runs without a parent; left out, both kinds are listed.
+    ``states`` are types, or names as `core.states.NAMES` has them; any of them counts. ``tags`` must all be there.
+    ``name`` is how names begin. ``since`` is a time in microseconds. ``parent`` is the id of a flow run whose subflow
+    runs are meant, or None for runs without a parent; left out, both kinds are listed. ``deployment`` is an id.
     """
-    wanted = None if states is None else _state_types(states)
-    tags = tuple(tags or ())
-    before = NEWEST if cursor is None else _flow_run_place(cursor)
-    found: list[FlowRow] = []
-    while len(found) <= limit:
-        portions = [
-            tx.flow_runs.page(
-                before=before,
-                limit=limit + 1,
-                flow=flow,
-                state=state,
-                tag=tags[0] if tags else None,
-                name=name,
-                since=since,
-                parent=parent if isinstance(parent, str) else None,
-                roots=parent is None,
-            )
-            for state in (wanted if wanted is not None else (None,))
-        ]
-        portion = list(merge(*portions, key=lambda row: (row.created_at, row.id), reverse=True))[: limit + 1]
-        found += [row for row in portion if all(f'"{tag}"' in row.tags or tag in row.view().tags for tag in tags[1:])]
-        if len(portion) <= limit:
-            break
-        before = (portion[-1].created_at, portion[-1].id)
+    wanted = _types_and_names(states)
+    before = NEWEST if cursor is None else flow_run_place(cursor)
+    portions = [
+        tx.flow_runs.page(
+            before=before,
+            limit=limit + 1,
+            flow=flow,
+            state=state,
+            state_name=state_name,
+            tags=tags or (),
+            name=name,
+            since=since,
+            parent=parent if isinstance(parent, str) else None,
+            roots=parent is None,
+            deployment=deployment,
+            pool=pool,
+            queue=queue,
+        )
+        for state, state_name in wanted or ((None, None),)
+    ]
+    found = list(merge(*portions, key=lambda row: (row.created_at, row.id), reverse=True))[: limit + 1]
     items = [row.view() for row in found[:limit]]
     more = len(found) > limit and items
     return FlowRunPage(items, f"{items[-1].created_at}.{items[-1].id}" if more else None)
@@ -109,9 +105,22 @@ def flow_run(tx: Transaction, name: str) -> FlowRun:
         row = tx.flow_runs.row(found) if found else None
     if row is None:
         known = [text for pair in tx.flow_runs.latest(500) for text in reversed(pair)]
-        hint = _near(name, known) or "list them with `penstock flow-run ls`"
+        hint = did_you_mean(name, known) or "list them with `penstock flow-run ls`"
         raise errors.NotFound(f"No flow run has the name or id: `{name}`", hint=hint)
     return row.view()
+
+
+def deployment_of(tx: Transaction, name: str) -> DeploymentRow:
+    """The deployment of that id, or ``flow/name``. Raises `NotFound`."""
+    row = tx.deployments.row(name)
+    if row is None and "/" in name:
+        flow_name, _, rest = name.partition("/")
+        row = tx.deployments.named(flow_name, rest)
+    if row is None:
+        known = tx.deployments.names()
+        hint = did_you_mean(name, known) or "`penstock deployment ls` lists them"
+        raise errors.NotFound(f"There is no deployment: `{name}`", hint=hint)
+    return row
 
 
 def last_flow_run(tx: Transaction) -> FlowRun:
@@ -126,14 +135,13 @@ def task_runs(
     tx: Transaction,
     flow_run_id: str,
     *,
-    states: Iterable[StateType | str] | None = None,
+    states: Iterable[StateType | str] = (),
     limit: int = 200,
     cursor: str | None = None,
 ) -> TaskRunPage:
-    """Task runs of a flow run in the order in which they began; ``states`` are types, any of them counts."""
-    wanted = None if states is None else _state_types(states)
-    after = 0 if cursor is None else _place(cursor)
-    found = tx.task_runs.page(flow_run_id, after=after, limit=limit + 1, states=wanted)
+    """Task runs of a flow run in the order in which they began; ``states`` as for `flow_runs`."""
+    after = 0 if cursor is None else place(cursor)
+    found = tx.task_runs.page(flow_run_id, after=after, limit=limit + 1, states=_types_and_names(states))
     items = found[:limit]
     more = len(found) > limit and items
     return TaskRunPage([item.row.view() for item in items], str(items[-1].sequence) if more else None)
@@ -156,20 +164,13 @@ def state_counts(tx: Transaction, flow_run_id: str) -> list[StateCount]:
     return tx.task_runs.state_counts([flow_run_id])
 
 
-def state_counts_of(tx: Transaction, flow_run_ids: Iterable[str]) -> dict[str, list[StateCount]]:
-    """The same for many flow runs at once."""
-    counts: dict[str, list[StateCount]] = {}
-    for count in tx.task_runs.state_counts(flow_run_ids):
-        counts.setdefault(count.flow_run_id, []).append(count)
-    return counts
-
-
 def logs(
     tx: Transaction,
     flow_run_id: str,
     *,
     level: int | None = None,
-    task_run_id: str | None = None,
+    task: str | None = None,
+    since: int | None = None,
     after: int = 0,
     limit: int = 1000,
     tail: bool = False,
@@ -177,10 +178,11 @@ def logs(
 ) -> list[LogEntry]:
     """Lines of the flow run's log, oldest first; with ``tail`` the last ones, with ``subflows`` theirs too.
 
-    To follow a log, ask again with ``after`` as the ``sequence`` of the last line.
+    ``task`` is a task run (id, beginning of an id, or name) or the name of a task. To follow a log, ask again with
+    ``after`` as the ``sequence`` of the last line.
     """
     runs = tx.flow_runs.descendants(flow_run_id) if subflows else [flow_run_id]
-    return tx.logs.page(runs, after=after, limit=limit, level=level, task_run_id=task_run_id, tail=tail)
+    return tx.logs.page(runs, after=after, limit=limit, level=level, task=task, since=since, tail=tail)
 
 
 def artifacts(
@@ -197,7 +199,7 @@ def artifacts(
     runs = None
     if flow_run_id is not None:
         runs = tuple(tx.flow_runs.descendants(flow_run_id)) if subflows else (flow_run_id,)
-    before = NEWEST[0] if cursor is None else _place(cursor)
+    before = NEWEST[0] if cursor is None else place(cursor)
     found = tx.artifacts.page(before=before, limit=limit + 1, flow_run_ids=runs, key=key, kind=kind)
     items = found[:limit]
     more = len(found) > limit and items
@@ -213,7 +215,7 @@ def artifact(tx: Transaction, name: str) -> Artifact:
         found = _by_beginning(name, tx.artifacts.ids_that_begin_with(name), "artifact")
         rows = tx.artifacts.rows([found]) if found else []
     if not rows:
-        hint = _near(name, tx.artifacts.keys(1000)) or "list them with `penstock artifact ls`"
+        hint = did_you_mean(name, tx.artifacts.keys(1000)) or "list them with `penstock artifact ls`"
         raise errors.NotFound(f"No artifact has the key or id: `{name}`", hint=hint)
     return rows[0].view()
 
@@ -225,9 +227,19 @@ def events(
     return tx.events.page(after=after, limit=limit, run_ids=None if run_id is None else (run_id,), name=name)
 
 
+def in_a_list(run: T) -> T:
+    """The run without the bytes of what it took and returned, which lists have no need of."""
+    changes: dict[str, Any] = {}
+    if run.result is not None and run.result.inline is not None:
+        changes["result"] = msgspec.structs.replace(run.result, inline=None)
+    if isinstance(run, FlowRun) and run.arguments is not None:
+        changes["arguments"] = None
+    return msgspec.structs.replace(run, **changes) if changes else run
+
+
 def flows(tx: Transaction) -> list[FlowSummary]:
     """The flows that have runs, by name."""
-    return tx.flow_runs.flows()
+    return tx.flow_runs.flows(limit=_ALL)
 
 
 def state_history(tx: Transaction, run_id: str) -> list[StateChange]:
@@ -281,15 +293,12 @@ def _root_of(tx: Transaction, run_id: str) -> str:
     return row.root_run_id
 
 
-def _state_types(states: Iterable[StateType | str]) -> tuple[StateType, ...]:
-    wanted: list[StateType] = []
-    for state in states:
-        try:
-            wanted.append(StateType(state.upper()))
-        except ValueError:
-            hint = _near(state.upper(), [each.value for each in StateType]) or f"one of: {', '.join(StateType)}"
-            raise errors.UsageError(f"Not a type of state: `{state}`", hint=hint) from None
-    return tuple(dict.fromkeys(wanted))
+def _types_and_names(states: Iterable[StateType | str]) -> tuple[tuple[StateType, str | None], ...]:
+    """Each type that is wanted, with the name that is; None for all of the type. Raises `UsageError`."""
+    wanted = [each if isinstance(each, StateType) else meant(each) for each in states]
+    whole = dict.fromkeys(each for each in wanted if isinstance(each, StateType))
+    named = {(kind, each): None for each in wanted if not isinstance(each, StateType) for kind in NAMES[each]}
+    return (*((each, None) for each in whole), *(pair for pair in named if pair[0] not in whole))
 
 
 def _by_beginning(text: str, found: Sequence[str], what: str) -> str | None:
@@ -301,22 +310,18 @@ def _by_beginning(text: str, found: Sequence[str], what: str) -> str | None:
     return found[0]
 
 
-def _near(text: str, known: Sequence[str]) -> str | None:
-    import difflib  # noqa: PLC0415  only in the error case
-
-    near = difflib.get_close_matches(text, known, n=1)
-    return f"did you mean `{near[0]}`?" if near else None
-
-
-def _flow_run_place(cursor: str) -> tuple[int, str]:
+def flow_run_place(cursor: str) -> tuple[int, str]:
     created_at, dot, run_id = cursor.partition(".")
     if not dot:
-        raise errors.UsageError(f"Not a place in a list of flow runs: `{cursor}`")
-    return _place(created_at), run_id
+        raise errors.UsageError(
+            f"Not a place in a list of flow runs: `{cursor}`", hint="the last answer tells where it goes on"
+        )
+    return place(created_at), run_id
 
 
-def _place(cursor: str) -> int:
-    try:
-        return int(cursor)
-    except ValueError:
-        raise errors.UsageError(f"Not a place in a list: `{cursor}`") from None
+def place(cursor: str | None) -> int:
+    """The number that a cursor is; 0 for none. Raises `UsageError` for anything else."""
+    text = cursor or "0"
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise errors.UsageError(f"Not a place in this list: `{cursor}`", hint="the last answer tells where it goes on")
+    return int(text)

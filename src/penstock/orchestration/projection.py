@@ -15,18 +15,21 @@ from typing import Any, ClassVar
 
 from penstock import errors
 from penstock.core import records
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.states import FINAL, StateType
+from penstock.orchestration import blank_rows
 from penstock.store.rows import NO_TEXTS, ArtifactRow, EventRow, FlowRow, LogRow, TaskRow, pack, texts
+from penstock.store.run_inputs import InputRow
 
 LATEST = 1 << 60
 """Times beyond this (some 36,000 years) are damage: the database's integers end at 63 bits."""
 
 STATE_COMMANDS = frozenset({"cancel", "set_state"})
 """The commands that change a flow run's state."""
+FOUND = "found"
+"""A run whose process counted as dead, because nobody had heard of it, is told of again."""
 
 _UNKNOWN_TASK = records.TaskDefined(-1, "", "")
-_NO_PARAMETERS = pack({})
 _TYPES = frozenset(StateType)
 _FINAL = frozenset(state.value for state in FINAL)
 
@@ -48,6 +51,7 @@ class Projection:
         flow_rows: Iterable[FlowRow] = (),
         task_rows: Iterable[TaskRow] = (),
         artifact_rows: Iterable[ArtifactRow] = (),
+        input_rows: Iterable[InputRow] = (),
     ) -> None:
         self.run_id = run_id
         self.attempt = attempt
@@ -56,9 +60,11 @@ class Projection:
         self.flow_rows = {row.id: row for row in flow_rows}
         self.task_rows = {row.id: row for row in task_rows}
         self.artifact_rows = {row.id: row for row in artifact_rows}
+        self.input_rows = {row.key: row for row in input_rows}
         self.changed_flows: dict[str, FlowRow] = {}
         self.changed_tasks: dict[str, TaskRow] = {}
         self.changed_artifacts: dict[str, ArtifactRow] = {}
+        self.changed_inputs: dict[str, InputRow] = {}
         self.logs: list[LogRow] = []
         self.events: list[EventRow] = []
         self.result_files: set[str] = set()
@@ -87,12 +93,13 @@ class Projection:
     def _flow_run_began(self, record: records.FlowRunBegan) -> None:
         clock = self._tick(record.at)
         row = self._flow_row(record.flow_run_id, record.at)
-        if row.id == self.run_id and row.attempt < self.attempt and row.ended_at is None:
+        is_left = row.attempt < self.attempt and row.ended_at is None and row.state_name != "Suspended"
+        if row.id == self.run_id and is_left and not row.is_managed:
             reason = f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began"
             self._lose(record.at, row.attempt, reason, record.at)
         kept = self._packed(record.arguments)
         if (self.attempt, clock) > (row.began_attempt, row.began_clock):
-            if row.began_attempt == 0:
+            if row.began_attempt == 0 and not row.is_managed:
                 row.created_at = record.at
             row.began_attempt = self.attempt
             row.began_clock = clock
@@ -118,20 +125,35 @@ class Projection:
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=True)
         kept = self._packed(record.result)
+        if record.name == "Interrupted" and row.id == self.run_id and row.is_managed:
+            # Its process was told to end. Whoever told it so says what becomes of the run.
+            self._event(record.at, "interrupted", row.id, message=record.message, attempt=self.attempt)
+            return
+        name, message = record.name, record.message
+        if name == "Interrupted" and self._is_cancelled_by_hand():
+            kind, name, message = "CANCELLED", "Cancelled", self.flow_rows[self.run_id].state_message
         if _enters(row, self.attempt, clock, final=True, run_count=record.run_count):
-            self._enter_flow_state(row, record.at, clock, kind, record.name, record.message, record.run_count)
+            self._enter_flow_state(row, record.at, clock, kind, name, message, record.run_count)
             row.result = kept
-        self._event(record.at, kind.lower(), row.id, state=record.name, message=record.message, attempt=self.attempt)
+        self._event(record.at, kind.lower(), row.id, state=name, message=message, attempt=self.attempt)
+
+    def _is_cancelled_by_hand(self) -> bool:
+        """Whether somebody wants the end of a run that no worker directs: then its process is told to end."""
+        root = self.flow_rows.get(self.run_id)
+        return root is not None and root.state_type == "CANCELLING" and not root.is_managed
 
     def _enter_flow_state(
         self, row: FlowRow, at: int, clock: int, kind: str, name: str, message: str | None, run_count: int
     ) -> None:
+        is_cancelling = row.state_type == "CANCELLING" and row.attempt == self.attempt
         row.attempt = self.attempt
         row.clock = clock
+        row.run_count = run_count
+        if is_cancelling and kind not in _FINAL:
+            return  # it stays so until its processes are gone
         row.state_type = kind
         row.state_name = name
         row.state_message = message
-        row.run_count = run_count
         row.ended_at = at if kind in _FINAL else None
         if row.ended_at is None:
             self._crash_if_lost(row)
@@ -140,7 +162,7 @@ class Projection:
         """The flow run, about to change; if its beginning is not known yet, an empty one."""
         row = self.flow_rows.get(flow_run_id)
         if row is None:
-            row = self.flow_rows[flow_run_id] = _empty_flow_row(flow_run_id, self.run_id, self.attempt, at)
+            row = self.flow_rows[flow_run_id] = blank_rows.flow_row(flow_run_id, self.run_id, self.attempt, at)
         self.changed_flows[flow_run_id] = row
         return row
 
@@ -228,7 +250,7 @@ class Projection:
         """The task run, about to change; if its beginning is not known yet, an empty one."""
         row = self.task_rows.get(task_run_id)
         if row is None:
-            row = self.task_rows[task_run_id] = _empty_task_row(task_run_id, self.run_id, self.attempt, at)
+            row = self.task_rows[task_run_id] = blank_rows.task_row(task_run_id, self.run_id, self.attempt, at)
         self.changed_tasks[task_run_id] = row
         return row
 
@@ -250,15 +272,19 @@ class Projection:
     def _lose(self, at: int, attempt: int, reason: str, ended_at: int) -> None:
         """Whatever the attempt has begun and not ended is Crashed, noticed ``at`` that time."""
         root = self._flow_row(self.run_id, at)
+        is_wanted = self._is_cancelled_by_hand()
+        kind, name = ("CANCELLED", "Cancelled") if is_wanted else ("CRASHED", "Crashed")
+        told = root.state_message or reason if is_wanted else reason
         if root.lost_attempt < attempt:
             root.lost_attempt = attempt
-            if root.ended_at is None and attempt >= root.progress_attempt:
+            if root.ended_at is None and attempt >= root.progress_attempt and not is_wanted:
                 root.crashes += 1
         for row in self.flow_rows.values():
             if row.ended_at is None and row.attempt <= attempt:
-                _crash(row, ended_at, "Crashed", reason)
+                _crash(row, ended_at, name, told)
+                row.state_type = kind
                 self.changed_flows[row.id] = row
-                self._event(at, "crashed", row.id, state="Crashed", message=reason, attempt=attempt)
+                self._event(at, kind.lower(), row.id, state=name, message=told, attempt=attempt)
         for task in self.task_rows.values():
             if task.ended_at is None and task.attempt <= attempt:
                 _crash(task, ended_at, "Interrupted", reason)
@@ -276,12 +302,128 @@ class Projection:
         clock = self._tick(record.at)
         row = self.flow_rows.get(record.run_id)
         if row is not None and record.command in STATE_COMMANDS:
-            kind = self._state_type(record.details.get("type", "CANCELLED"), final=True)
+            kind = record.details.get("type", "CANCELLED")
+            kind = self._state_type(kind, final=kind != "CANCELLING")
             name = record.details.get("name") or kind.capitalize()
-            self.changed_flows[row.id] = row
             self.clock = max(clock, row.clock + 1)
-            self._enter_flow_state(row, record.at, self.clock, kind, name, record.details.get("message"), row.run_count)
+            if kind in _FINAL or row.ended_at is None:
+                self.changed_flows[row.id] = row
+                message = record.details.get("message")
+                self._enter_flow_state(row, record.at, self.clock, kind, name, message, row.run_count)
+        if row is not None and record.command == FOUND and row.lost_attempt == self.attempt:
+            self._find(row)
         self._event(record.at, record.command, record.run_id, **{**record.details, "by": record.by})
+
+    def _find(self, row: FlowRow) -> None:
+        """As before it was lost. The row's clock stays, so that an end which came before this still counts."""
+        self.changed_flows[row.id] = row
+        row.lost_attempt = self.attempt - 1
+        row.crashes = max(row.crashes - 1, 0)
+        if row.state_type == "CRASHED":
+            row.state_type, row.state_name, row.state_message, row.ended_at = "RUNNING", "Running", None, None
+
+    def _flow_run_created(self, record: records.FlowRunCreated) -> None:
+        self._tick(record.at)
+        row = self._flow_row(record.flow_run_id, record.at)
+        row.created_at = record.at
+        row.name = record.name
+        row.flow_name = record.flow_name
+        row.flow_version = record.flow_version
+        row.entrypoint = record.entrypoint
+        row.parameters = pack(record.parameters)
+        row.tags = texts(record.tags)
+        row.parent_flow_run_id = record.parent_flow_run_id
+        row.parent_task_run_id = record.parent_task_run_id
+        row.source = record.source
+        row.description = record.description
+        row.deployment_id = record.deployment_id
+        row.due_at = record.due_at
+        row.work_pool = record.work_pool
+        row.work_queue = record.work_queue
+        row.state_type, row.state_name = "SCHEDULED", "Scheduled"
+        self._event(record.at, "scheduled", row.id, name=record.name, flow=record.flow_name, due_at=record.due_at)
+
+    def _flow_run_directed(self, record: records.FlowRunDirected) -> None:
+        """These come in the order in which they were decided: the clocks of runs' processes have no say in it."""
+        self._tick(record.at)
+        row = self._flow_row(record.flow_run_id, record.at)
+        kind = self._state_type(record.type, final=record.type in _FINAL)
+        if record.lost:
+            self._end_attempt(row, record)
+        if self.attempt > row.attempt:
+            row.attempt = self.attempt
+            row.clock = 0  # whatever the attempt's process says comes later
+            row.run_count = 1
+        row.state_type = kind
+        row.state_name = record.name
+        row.state_message = record.message
+        row.ended_at = max(record.at, row.started_at or 0) if kind in _FINAL else None
+        row.result = None
+        if row.ended_at is not None:
+            row.fence = max(row.fence, self.attempt)
+        if record.due_at is not None:
+            row.due_at = record.due_at
+        if record.worker is not None:
+            row.worker = record.worker
+        if record.work_queue is not None:
+            row.work_queue = record.work_queue
+        what = _snake(record.name)
+        self._event(record.at, what, row.id, message=record.message, by=record.by or None, attempt=self.attempt)
+
+    def _end_attempt(self, root: FlowRow, record: records.FlowRunDirected) -> None:
+        """The attempt's process is gone: what it has not ended is Interrupted, and it records nothing more."""
+        root.fence = max(root.fence, self.attempt)
+        if record.crashed and root.lost_attempt < self.attempt:
+            root.lost_attempt = self.attempt
+            if self.attempt >= root.progress_attempt:
+                root.crashes += 1
+        reason = record.message or "Its process is gone"
+        for row in self.flow_rows.values():
+            if row is not root and row.ended_at is None and row.root_run_id == root.id:
+                kind, name = ("CANCELLED", "Cancelled") if record.type == "CANCELLED" else ("CRASHED", "Crashed")
+                _crash(row, record.at, name, reason)
+                row.state_type = kind
+                self.changed_flows[row.id] = row
+                self._event(record.at, name.lower(), row.id, state=name, message=reason, attempt=self.attempt)
+        for task in self.task_rows.values():
+            if task.ended_at is None and task.attempt <= self.attempt:
+                _crash(task, record.at, "Interrupted", reason)
+                self.changed_tasks[task.id] = task
+
+    # Pauses.
+
+    def _input_awaited(self, record: records.InputAwaited) -> None:
+        """Asked again by a later attempt, the same question keeps its answer."""
+        self._tick(record.at)
+        known = self.input_rows.get(record.key)
+        if known is not None and known.round >= record.round:
+            return
+        row = InputRow(
+            run_id=self.run_id,
+            key=record.key,
+            flow_run_id=record.flow_run_id,
+            round=record.round,
+            asked_at=record.at,
+            deadline=record.deadline,
+            suspends=int(record.suspends),
+            message=record.message,
+            schema=pack(record.schema),
+            given_at=None,
+            given_by=None,
+            value=None,
+        )
+        self.input_rows[row.key] = self.changed_inputs[row.key] = row
+
+    def _input_given(self, record: records.InputGiven) -> None:
+        self._tick(record.at)
+        row = self.input_rows.get(record.key)
+        if row is None or row.round != record.round or row.given_at is not None:
+            return
+        row.given_at = record.at
+        row.given_by = record.by
+        row.value = pack(record.value)
+        self.changed_inputs[row.key] = row
+        self._event(record.at, "input_given", record.flow_run_id, by=record.by or None)
 
     # What runs say besides.
 
@@ -374,6 +516,10 @@ class Projection:
         records.EventEmitted: _event_emitted,
         records.ProcessLost: _process_lost,
         records.CommandIssued: _command_issued,
+        records.FlowRunCreated: _flow_run_created,
+        records.FlowRunDirected: _flow_run_directed,
+        records.InputAwaited: _input_awaited,
+        records.InputGiven: _input_given,
     }
 
 
@@ -381,7 +527,7 @@ def ends_others(record: records.AnyRecord, run_id: str, attempt: int) -> bool:
     """Whether the record may end what other records began: a process was lost, or a new attempt took over."""
     if isinstance(record, records.FlowRunBegan):
         return attempt > 1 and record.flow_run_id == run_id
-    return isinstance(record, records.ProcessLost)
+    return isinstance(record, records.ProcessLost) or (isinstance(record, records.FlowRunDirected) and record.lost)
 
 
 def _enters(row: FlowRow | TaskRow, attempt: int, clock: int, *, final: bool, run_count: int = 1) -> bool:
@@ -398,11 +544,13 @@ def _crash(row: FlowRow | TaskRow, at: int, name: str, reason: str) -> None:
 
 
 def _describe(row: FlowRow, record: records.FlowRunBegan) -> None:
+    row.flow_version = record.flow_version
+    row.code_version = record.code_version
+    if row.is_managed:  # it was described when it was created
+        return
     row.name = record.name
     row.flow_name = record.flow_name
-    row.flow_version = record.flow_version
     row.entrypoint = record.entrypoint
-    row.code_version = record.code_version
     row.parameters = pack(record.parameters)
     row.tags = texts(record.tags)
     row.parent_flow_run_id = record.parent_flow_run_id
@@ -410,71 +558,6 @@ def _describe(row: FlowRow, record: records.FlowRunBegan) -> None:
     row.source = record.source
     row.forked_from = record.forked_from
     row.description = record.description
-
-
-def _empty_flow_row(flow_run_id: str, root_run_id: str, attempt: int, at: int) -> FlowRow:
-    return FlowRow(
-        id=flow_run_id,
-        name="",
-        flow_name="",
-        flow_version="",
-        entrypoint="",
-        code_version="",
-        state_type="PENDING",
-        state_name="Pending",
-        state_message=None,
-        created_at=at,
-        started_at=None,
-        ended_at=None,
-        attempt=attempt,
-        run_count=1,
-        tags=NO_TEXTS,
-        parent_flow_run_id=None,
-        parent_task_run_id=None,
-        root_run_id=root_run_id,
-        source="call",
-        forked_from=None,
-        description="",
-        crashes=0,
-        clock=0,
-        began_attempt=0,
-        began_clock=0,
-        lost_attempt=0,
-        progress_attempt=0,
-        parameters=_NO_PARAMETERS,
-        arguments=None,
-        result=None,
-    )
-
-
-def _empty_task_row(task_run_id: str, flow_run_id: str, attempt: int, at: int) -> TaskRow:
-    # Positions, not names: a row is made for every task run.
-    return TaskRow(
-        task_run_id,
-        flow_run_id,
-        flow_run_id,
-        "",
-        "",
-        "",
-        "task",
-        "PENDING",
-        "Pending",
-        None,
-        at,
-        None,
-        attempt,
-        1,
-        None,
-        NO_TEXTS,
-        "",
-        NO_TEXTS,
-        "",
-        b"",
-        0,
-        0,
-        0,
-        None,
-    )
 
 
 def _snake(name: str) -> str:

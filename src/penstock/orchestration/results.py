@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.orchestration.local import Home
 from penstock.store.interface import Store
 

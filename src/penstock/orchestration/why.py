@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-from penstock.core.runs import FlowRun, TaskRun
+from penstock.core.runs import Explanation, FlowRun, Reason, TaskRun
 from penstock.core.states import StateType
-from penstock.orchestration import overview
+from penstock.core.wording import counted
+from penstock.orchestration import overview, why_waiting
 from penstock.store.interface import Transaction
 
 LOOKED_AT = 5000
@@ -16,29 +16,9 @@ LOOKED_AT = 5000
 _NAMED = 5
 """So many task runs are told by name, the others by number."""
 
+_IN_LINE = "AwaitingConcurrencySlot"
+
 _NOT_COMPLETED = tuple(state for state in StateType if state is not StateType.COMPLETED)
-
-
-class Reason(NamedTuple):
-    """A part of the answer that a program can read."""
-
-    kind: str
-    """``state``, ``crashed``, ``failed_first``, ``not_ready``, ``running``, ``waiting``, ``retried``, ``reused``,
-    ``diverged``, ``cache``, ``resume`` or ``subflow``."""
-    subject: str
-    """The id of the run that it is about."""
-    message: str
-    details: dict[str, Any]
-
-
-class Explanation(NamedTuple):
-    """Why a run is where it is."""
-
-    reasons: tuple[Reason, ...]
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        return tuple(reason.message for reason in self.reasons)
 
 
 def explain_flow_run(tx: Transaction, flow_run_id: str) -> Explanation:
@@ -52,9 +32,13 @@ def explain_flow_run(tx: Transaction, flow_run_id: str) -> Explanation:
     if run.state_type is StateType.CRASHED and run.crashes > 1:
         message = f"{run.crashes} attempts in a row died without a newly completed task."
         reasons.append(Reason("crashed", run.id, message, {"crashes": run.crashes}))
+    reasons += why_waiting.of_work(tx, run)
+    slots = [] if run.is_final else list(why_waiting.of_slots(tx, run))
+    reasons += slots
+    reasons += [] if run.is_final else why_waiting.of_inputs(tx, run)
     reasons += _failed_first(tx, tasks)
     reasons += _not_ready(tasks)
-    reasons += _under_way(tasks)
+    reasons += _under_way([each for each in tasks if each.kind != "pause"], {each.subject for each in slots})
     reasons += _replayed(tx, run)
     if run.is_final and run.state_type is not StateType.COMPLETED:
         reasons.append(_resume(tx, run))
@@ -68,6 +52,9 @@ def explain_task_run(tx: Transaction, task_run_id: str) -> Explanation:
     """
     run = overview.task_run(tx, task_run_id)
     reasons = [_state_of_task_run(run)]
+    if not run.is_final:
+        flow = overview.flow_run(tx, run.flow_run_id)
+        reasons += [each for each in why_waiting.of_slots(tx, flow) if each.subject == run.id]
     if run.run_count > 1:
         reasons.append(Reason("retried", run.id, f"It was tried {run.run_count} times.", {"run_count": run.run_count}))
     if run.state_name == "NotReady":
@@ -135,12 +122,19 @@ def _causes(tx: Transaction, run: TaskRun) -> Iterator[Reason]:
             yield Reason("not_ready", cause.id, message, {"name": cause.name, "state": cause.state_name})
 
 
-def _under_way(tasks: list[TaskRun]) -> Iterator[Reason]:
-    running = [run for run in tasks if run.state_type is StateType.RUNNING]
+def _under_way(tasks: list[TaskRun], told: set[str]) -> Iterator[Reason]:
+    """The task runs that have begun and not ended. What those wait for that are ``told`` has been said."""
+    for run in [run for run in tasks if run.state_name == _IN_LINE and run.id not in told][:_NAMED]:
+        yield Reason("slot", run.id, f"Task run `{run.name}`{_colon(run.state_message)}", {})
+    running = [run for run in tasks if run.state_type is StateType.RUNNING and run.state_name != _IN_LINE]
     if running:
         message = f"{_some(running)} {_is(running)} running."
         yield Reason("running", running[0].id, message, {"task_runs": [run.id for run in running]})
-    waiting = [run for run in tasks if not run.is_final and run.state_type is not StateType.RUNNING]
+    waiting = [
+        run
+        for run in tasks
+        if not run.is_final and run.state_type is not StateType.RUNNING and run.state_name != _IN_LINE
+    ]
     if waiting:
         message = f"{_some(waiting)} {_is(waiting)} waiting: {waiting[0].state_name}{_colon(waiting[0].state_message)}"
         yield Reason("waiting", waiting[0].id, message, {"task_runs": [run.id for run in waiting]})
@@ -166,8 +160,8 @@ def _resume(tx: Transaction, run: FlowRun) -> Reason:
     # A subflow run goes on with the run that called it.
     name = run.name if run.root_run_id == run.id else overview.flow_run(tx, run.root_run_id).name
     message = (
-        f"`penstock flow-run resume {name}` would use {_number(completed - len(not_kept), 'recorded result')} "
-        f"and run {_number(others + len(not_kept), 'task')} again, besides those that had not begun"
+        f"`penstock flow-run resume {name}` would use {counted(completed - len(not_kept), 'recorded result')} "
+        f"and run {counted(others + len(not_kept), 'task')} again, besides those that had not begun"
     )
     message += f" ({_some(not_kept)} kept no result)." if not_kept else "."
     details = {"reused": completed - len(not_kept), "run_again": others + len(not_kept), "not_kept": len(not_kept)}
@@ -209,11 +203,7 @@ def _some(runs: list[TaskRun]) -> str:
     """The runs by name, if they are few."""
     named = ", ".join(f"`{run.name}`" for run in runs[:_NAMED])
     rest = len(runs) - _NAMED
-    return f"{named} and {_number(rest, 'other')}" if rest > 0 else named
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{named} and {counted(rest, 'other')}" if rest > 0 else named
 
 
 def _is(runs: list[TaskRun]) -> str:

@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from penstock import errors
+from penstock.clock import time_of_day
+from penstock.core import log_levels
 from penstock.core.states import State
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
@@ -21,7 +22,6 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 INTERVAL_SECONDS = 0.2
 TIDY_SECONDS = 2.0
-_LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:=@+-]*").fullmatch
 _COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
 
@@ -74,7 +74,7 @@ class PlainDisplay(Display):
         if state is None:
             return
         took = duration(run.attempt.clock.now() - run.started_at)
-        level = 20 if state.is_completed() else 40
+        level = 20 if state.is_completed() or state.is_paused() else 40
         now = run.attempt.clock.now()
         self._say(now, level, f"Flow run {run.name!r} - {state.name} in {took}{_told(run)}{_why(state)}")
         if not state.is_completed() and run.spec.entrypoint and not isinstance(state.data, errors.ParameterError):
@@ -85,12 +85,12 @@ class PlainDisplay(Display):
         self._say(at, level, f"{kind} run {context.name!r} - {message}")
 
     def _say(self, at: int, level: int, text: str) -> None:
-        name = _LEVELS.get(level, str(level))
+        name = log_levels.name_of(level)
         colour = _COLOURS.get(name) if self._colour else None
         shown = f"\x1b[{colour}m{name:<7}\x1b[0m" if colour else f"{name:<7}"
         if self._is_terminal:
             text = _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
-        self._write(f"{_local_time(at)} | {shown} | {text}\n")
+        self._write(f"{time_of_day(at)} | {shown} | {text}\n")
 
     def _write(self, text: str) -> None:
         try:
@@ -192,11 +192,6 @@ def duration(microseconds: int) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _local_time(at: int) -> str:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
-    return moment.astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def leave_home_tidy(attempt: Attempt) -> None:

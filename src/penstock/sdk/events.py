@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock import errors
-from penstock.core import records
+from penstock.core import plain_text, records
 from penstock.sdk import plain_json, run_context
 
 MAX_BYTES = 1 << 20
@@ -20,6 +20,7 @@ def emit_event(event: str, resource: Mapping[str, Any] | None = None, payload: M
     """
     if not isinstance(event, str) or not event:  # pyright: ignore[reportUnnecessaryIsInstance]  users' code
         raise errors.UsageError(f"An event is named by text, not by: `{event!r}`")
+    plain_text.checked(event, "The name of an event")
     about = {str(name): value if isinstance(value, str) else str(value) for name, value in (resource or {}).items()}
     details = plain_json.of(dict(payload or {}), f"The payload of event `{event}`", MAX_BYTES)
     run = run_context.here("emit_event()")

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random  # noqa: TID251  seeded: what it draws is foreseen
 
 from penstock.clock import uuid7
+from penstock.core.timestamps import as_datetime, as_microseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -23,7 +23,7 @@ class FakeClock:
 
     def __init__(self, start: datetime = _START, *, seed: int = 0) -> None:
         self.sleeps: list[float] = []
-        self._started_at = self._now = (start - _EPOCH) // timedelta(microseconds=1)
+        self._started_at = self._now = as_microseconds(start)
         self._random = Random(seed)  # noqa: S311  as above
         self._lock = threading.Lock()
 
@@ -38,7 +38,7 @@ class FakeClock:
     @property
     def time(self) -> datetime:
         """The time that it shows. Looking at it this way takes none."""
-        return _EPOCH + timedelta(microseconds=self._now)
+        return as_datetime(self._now)
 
     def sleep(self, seconds: float) -> None:
         """Be told to wait: the time has passed when this returns. Threads wait one after the other."""

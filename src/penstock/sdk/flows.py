@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from importlib import import_module
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,6 +26,8 @@ from penstock.sdk import options, runs, visualize
 
 if TYPE_CHECKING:
     from penstock.core.states import State
+    from penstock.sdk.deploying import DeploymentOptions
+    from penstock.sdk.deployments import Deployment, DeploymentId
 
 P = ParamSpec("P")
 P2 = ParamSpec("P2")
@@ -37,7 +40,7 @@ class Flow(Generic[P, R_co]):
     """A flow. Calling it runs it; in another flow it becomes a subflow run."""
 
     def __init__(self, fn: Callable[P, R_co], /, **given: Unpack[FlowOptions]) -> None:
-        refuse_unknown_options("flow", given, FlowOptions)
+        refuse_unknown_options("@flow", given, FlowOptions)
         inner = options.unwrapped(fn)
         if not callable(inner):
             raise errors.UsageError(f"A flow is made of a function, not of: `{fn!r}`")
@@ -87,7 +90,7 @@ class Flow(Generic[P, R_co]):
 
     def with_options(self, **given: Unpack[FlowOptions]) -> Flow[P, R_co]:
         """The same flow with other options; those not given stay as they are."""
-        refuse_unknown_options("flow", given, FlowOptions)
+        refuse_unknown_options("@flow", given, FlowOptions)
         merged: Any = {**self._options, **given}
         changed = Flow(self.spec.fn, **merged)
         changed._binds, changed._bound = self._binds, self._bound
@@ -160,6 +163,45 @@ class Flow(Generic[P, R_co]):
         """A new run with some other parameters, which uses what a past run has finished where inputs agree."""
         return runs.fork(self.spec, run_id, parameters or {}, return_state=return_state)
 
+    def to_deployment(self, name: str, **given: Unpack[DeploymentOptions]) -> Deployment:
+        """The deployment of that name, to be applied, or to be served with others. See `DeploymentOptions`."""
+        from penstock.sdk import deploying  # noqa: PLC0415  only where flows are deployed
+
+        return deploying.to_deployment(self, name, given)
+
+    def deploy(self, name: str, *, print_next_steps: bool = True, **given: Unpack[DeploymentOptions]) -> DeploymentId:
+        """Let the server know the flow by that name, with all that is said here; returns the deployment's id.
+
+        Workers of its pool execute its runs, with the code of this folder unless ``storage`` or ``upload`` says
+        otherwise. See `DeploymentOptions`.
+        """
+        from penstock.sdk import deploying  # noqa: PLC0415  as above
+
+        return deploying.deploy(self, name, given, print_next_steps=print_next_steps)
+
+    def serve(
+        self,
+        name: str | None = None,
+        *,
+        pause_on_shutdown: bool = True,
+        print_starting_message: bool = True,
+        limit: int | None = None,
+        **given: Unpack[DeploymentOptions],
+    ) -> None:
+        """Deploy the flow, and execute its runs in processes of this one, until it is told to stop.
+
+        Its name is the flow's, if none is given. See `penstock.serve` and `DeploymentOptions`.
+        """
+        deployment = self.to_deployment(self.name if name is None else name, **given)
+        # By its name: what executes runs is above this layer, and only those who serve need it.
+        serving = import_module("penstock.worker.serving")
+        serving.serve(
+            deployment,
+            pause_on_shutdown=pause_on_shutdown,
+            print_starting_message=print_starting_message,
+            limit=limit,
+        )
+
     def visualize(self, *args: Any, **kwargs: Any) -> visualize.Drawing:
         """The graph of the tasks that a call would run, without running them.
 
@@ -227,6 +269,6 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Unpack[FlowOptions]
     Raises `UnknownOption` for an option that does not exist, `UsageError` for a value that cannot be.
     """
     if fn is None:
-        refuse_unknown_options("flow", options, FlowOptions)
+        refuse_unknown_options("@flow", options, FlowOptions)
         return lambda function: Flow(function, **options)
     return Flow(fn, **options)

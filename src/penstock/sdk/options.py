@@ -10,6 +10,7 @@ from types import CodeType, MethodType
 from typing import Any, cast
 
 from penstock import errors
+from penstock.core import plain_text
 from penstock.core.parameters import Signature
 from penstock.core.retries import RetryPolicy
 from penstock.core.specs import FlowOptions, FlowSpec, Hooks, Kind, TaskOptions, TaskSpec
@@ -31,7 +32,8 @@ def task_spec(fn: Callable[..., Any], options: TaskOptions, owner: Any) -> TaskS
     on_interrupt = options.get("on_interrupt", "retry")
     if on_interrupt not in ("retry", "fail"):
         raise errors.UsageError(f'on_interrupt is "retry" or "fail", not: `{on_interrupt!r}`')
-    version = options.get("version")
+    given = options.get("version")
+    version = None if given is None else plain_text.checked(str(given), "A version")
     key = key_of(fn) if version is None else f"{key_of(fn)}@{version}"
     _check_results(options)
     return TaskSpec(
@@ -57,7 +59,7 @@ def task_spec(fn: Callable[..., Any], options: TaskOptions, owner: Any) -> TaskS
         result_storage=options.get("result_storage"),
         result_serializer=options.get("result_serializer"),
         log_prints=options.get("log_prints"),
-        run_name=options.get("task_run_name"),
+        run_name=_run_name(options.get("task_run_name")),
         on_interrupt=on_interrupt,
         viz_return_value=options.get("viz_return_value"),
         hooks=_hooks(cast("dict[str, Any]", options)),
@@ -80,7 +82,7 @@ def flow_spec(fn: Callable[..., Any], options: FlowOptions, owner: Any) -> FlowS
         key=key,
         digest=_digest(key),
         description=options.get("description") or _description(fn),
-        version=str(options.get("version") or file_digest(fn)),
+        version=plain_text.checked(str(options.get("version") or file_digest(fn)), "A version"),
         entrypoint=entrypoint_of(fn),
         retry=RetryPolicy.of(options.get("retries", 0), options.get("retry_delay_seconds")),
         timeout_seconds=_timeout(options.get("timeout_seconds")),
@@ -90,7 +92,7 @@ def flow_spec(fn: Callable[..., Any], options: FlowOptions, owner: Any) -> FlowS
         result_serializer=options.get("result_serializer"),
         task_runner=options.get("task_runner"),
         log_prints=options.get("log_prints"),
-        run_name=options.get("flow_run_name"),
+        run_name=_run_name(options.get("flow_run_name")),
         replay=replay,
         hooks=_hooks(cast("dict[str, Any]", options)),
         owner=owner,
@@ -208,13 +210,18 @@ def _functions(options: dict[str, Any], name: str) -> tuple[Callable[..., Any], 
 
 
 def _tags(given: Any) -> Iterable[str]:
-    return (given,) if isinstance(given, str) else (str(tag) for tag in given)
+    tags = (given,) if isinstance(given, str) else (str(tag) for tag in given)
+    return (plain_text.checked(tag, "A tag") for tag in tags)
 
 
 def _text(given: Any) -> str:
     if given is not None and not isinstance(given, str):
         raise errors.UsageError(f"A name is text, not: `{given!r}`")
-    return given or ""
+    return plain_text.checked(given or "", "A name")
+
+
+def _run_name(given: Any) -> Any:
+    return plain_text.checked(given, "A run's name") if isinstance(given, str) else given
 
 
 def _timeout(given: Any) -> float | None:

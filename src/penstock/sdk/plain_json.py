@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from penstock import errors
+from penstock.core import plain_text
 
 _SPOKEN = frozenset({"datetime", "decimal", "uuid", "pathlib", "pathlib._local", "fractions", "ipaddress"})
 _MOST_DEPTH = 50
@@ -39,7 +40,7 @@ def _plain(value: Any, what: str, place: str, depth: int) -> Any:
     if depth > _MOST_DEPTH:
         raise errors.UsageError(f"{what} is nested more than {_MOST_DEPTH} deep, or contains itself{place}")
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, what, f"{place} at {key!r}", depth + 1) for key, item in value.items()}
+        return {_scalar(str(key)): _plain(item, what, f"{place} at {key!r}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, what, f"{place} at {number}", depth + 1) for number, item in enumerate(value)]
     if isinstance(value, set | frozenset):
@@ -49,7 +50,7 @@ def _plain(value: Any, what: str, place: str, depth: int) -> Any:
 
 def _scalar(value: Any) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+        return plain_text.in_utf8(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from penstock import errors
+from penstock.core import timestamps
 from penstock.engine.context import RunContext, current
 from penstock.engine.runs import FlowRun, TaskRun
 from penstock.sdk import visualize
@@ -41,7 +42,7 @@ class FlowRunContext:
 
     @property
     def start_time(self) -> datetime:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.flow_run.started_at)
+        return timestamps.as_datetime(self.flow_run.started_at)
 
     @classmethod
     def get(cls) -> FlowRunContext | None:

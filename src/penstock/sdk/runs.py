@@ -8,22 +8,26 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import structs
 
 from penstock import clock, errors, settings
 from penstock.core import outcomes, records
+from penstock.core.assignments import Assignment
 from penstock.core.parameters import Signature
 from penstock.core.specs import FlowSpec, TaskSpec
 from penstock.core.states import State
+from penstock.core.suggestions import did_you_mean
 from penstock.engine import async_driver, attempt, calls, flow_run, results, run_logs, sync_driver
 from penstock.engine.attempt import Attempt
 from penstock.engine.context import RunContext
 from penstock.engine.effects import Life
 from penstock.engine.replay import History
 from penstock.engine.runs import FlowRun
-from penstock.sdk import options
+from penstock.journal.lease import Held
+from penstock.sdk import options, slots
 
 if TYPE_CHECKING:
     from penstock.core.ports import Past
@@ -149,6 +153,42 @@ def fork(spec: FlowSpec, run: str, parameters: Mapping[str, Any], *, return_stat
     return _execute(spec, start, return_state=return_state)
 
 
+def execute(spec: FlowSpec, assignment: Assignment, past: Past) -> Any:
+    """Execute the attempt that a worker was given; returns its final state, or what to ``await`` for it.
+
+    The parameters are those of the assignment in every attempt. If they do not fit, the run fails.
+    """
+    _know_main(spec)
+
+    def start() -> Started:
+        here = environment()
+        earlier = past if assignment.attempt > 1 else None
+        opened = attempt.open_attempt(here.settings, here.clock, earlier, assignment.run_id, number=assignment.attempt)
+        opened.assignment = assignment
+        opened.lease = Held(assignment.lease) if assignment.lease else None
+        refusal: errors.ParameterError | None = None
+        arguments = dict(assignment.parameters)
+        try:
+            arguments = spec.signature.bind_names(arguments)
+        except errors.ParameterError as error:
+            refusal = error
+        return Started(
+            spec,
+            opened,
+            arguments,
+            name=assignment.name,
+            tags=frozenset(assignment.tags),
+            source="deployment" if assignment.deployment_id else "call",
+            called_by=assignment.parent_flow_run_id,
+            refusal=refusal,
+        )
+
+    # Of a generator, too, the state is wanted: the drivers exhaust it.
+    if spec.is_async:
+        return _execute_async(start, return_state=True)
+    return _execute_sync(start, return_state=True)
+
+
 class Started:
     """A top-level flow run in its attempt, about to begin."""
 
@@ -161,16 +201,33 @@ class Started:
         name: str = "",
         source: str = "call",
         source_id: str | None = None,
+        called_by: str | None = None,
         tags: frozenset[str] = frozenset(),
+        refusal: errors.ParameterError | None = None,
     ) -> None:
         self.attempt = opened
-        validated, self.refusal = calls.validated(spec, arguments)
-        tags |= calls.added_tags.get()
-        self.run = FlowRun(spec, opened, opened.run_id, name, validated, source=source, source_id=source_id, tags=tags)
+        if opened.settings.api_url is not None:
+            from penstock.sdk import shipping  # noqa: PLC0415  for those who have a server elsewhere
+
+            shipping.begin(opened)
+        validated, self.refusal = calls.validated(spec, arguments) if refusal is None else (arguments, refusal)
+        self.run = FlowRun(
+            spec,
+            opened,
+            opened.run_id,
+            name,
+            validated,
+            source=source,
+            source_id=source_id,
+            called_by=called_by,
+            tags=tags | calls.added_tags.get(),
+        )
         self.run.name = name or flow_run.name_of(self.run)
         if self.run.replay == "off":
             opened.history = None
         self._arguments = arguments
+        whose = {"run_name": self.run.name, "is_directed": opened.assignment is not None}
+        opened.open_slots = partial(slots.granted, **whose)
         from penstock.sdk import console  # noqa: PLC0415  importing Penstock is to be quick
 
         self.display = console.display(self.run, quiet=quiet.get())
@@ -197,7 +254,12 @@ class Started:
         except errors.JournalLost as error:
             _exit(error)
         finally:
-            console.leave_home_tidy(self.attempt)
+            if self.attempt.settings.api_url is not None:
+                from penstock.sdk import shipping  # noqa: PLC0415  as above
+
+                shipping.end(self.attempt, state)
+            if self.attempt.assignment is None:  # a worker's home is the worker's to tidy
+                console.leave_home_tidy(self.attempt)
 
 
 class _Arguments:
@@ -236,7 +298,7 @@ async def _execute_async(start: Callable[[], Started], *, return_state: bool) ->
     started = _begun(start)
     state: State | None = None
     try:
-        with started.display:
+        with started.display, _told_to_end_async(started.attempt):
             state = await async_driver.drive(started.life(), started.attempt.clock)
     except errors.JournalLost as error:
         _exit(error)
@@ -301,6 +363,36 @@ def told_to_end() -> Generator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@contextmanager
+def _told_to_end_async(opened: Attempt) -> Generator[None]:
+    """As `told_to_end`, for a coroutine: it is cancelled, and its life knows why."""
+    import asyncio  # noqa: PLC0415  loaded by whoever awaits this
+    import signal  # noqa: PLC0415  as above
+
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def end() -> None:
+        opened.told_to_end = True
+        if task is not None:
+            task.cancel()
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    try:
+        loop.add_signal_handler(signal.SIGTERM, end)
+    except NotImplementedError:  # Windows
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
 def _outcome(state: State | None, *, return_state: bool) -> Any:
     assert state is not None
     if isinstance(state.data, outcomes.Terminated):
@@ -356,11 +448,8 @@ def _arguments(opened: Attempt, began: records.FlowRunBegan, spec: FlowSpec) -> 
 def _forget_from(here: Environment, history: History, run_id: str, task: str) -> records.ResultsForgotten:
     found = history.named(task)
     if not found:
-        import difflib  # noqa: PLC0415  only in the error case
-
         known = {began.name for began in history.began.values()}
-        near = difflib.get_close_matches(task, known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else "`penstock task-run ls` lists them"
+        hint = did_you_mean(task, known) or "`penstock task-run ls` lists them"
         raise errors.NotFound(f"The run has no task run named: `{task}`", hint=hint)
     return records.ResultsForgotten(here.clock.now(), run_id, tuple(sorted(history.what_saw(found[0]))))
 

@@ -1,4 +1,4 @@
-"""What is known of the run whose code is being executed: ``runtime.flow_run``, ``runtime.task_run``.
+"""What is known of the run whose code is being executed: ``runtime.flow_run``, ``task_run``, ``deployment``.
 
 Each attribute is None outside of a run. For tests, the environment can say otherwise:
 ``PENSTOCK__RUNTIME__FLOW_RUN__NAME`` is what ``runtime.flow_run.name`` then is, anywhere;
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, overload
 
+from penstock.core import timestamps
+from penstock.core.assignments import Assignment
 from penstock.engine.context import current
 from penstock.engine.runs import FlowRun, TaskRun
 
@@ -57,7 +59,9 @@ def _time(text: str) -> datetime:
 
 
 def _began_at(run: FlowRun) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=run.started_at)
+    asked = run.attempt.assignment
+    due_at = asked.due_at if asked is not None and run.parent is None else 0
+    return timestamps.as_datetime(due_at or run.started_at)
 
 
 def _names(tags: frozenset[str]) -> list[str]:
@@ -116,7 +120,7 @@ class FlowRunFacts(Facts):
     """1, and one more for each time that the run was resumed."""
     scheduled_start_time = Fact[datetime](_began_at, _time)
     """When the run was to begin; for one that was started by hand, when it did."""
-    parent_flow_run_id = Fact[str](lambda run: None if run.parent is None else run.parent.flow.id, str)
+    parent_flow_run_id = Fact[str](lambda run: run.called_by, str)
     """The flow run in which it is a subflow run."""
     root_flow_run_id = Fact[str](lambda run: run.attempt.run_id, str)
     """The outermost flow run: itself, unless it is a subflow run."""
@@ -128,5 +132,25 @@ class FlowRunFacts(Facts):
         return None if run is None else run.flow
 
 
+class DeploymentFacts(Facts):
+    """The deployment of which the run was made that is being executed."""
+
+    __slots__ = ()
+    KIND = "DEPLOYMENT"
+
+    id = Fact[str](lambda asked: asked.deployment_id, str)
+    name = Fact[str](lambda asked: (asked.deployment or "").partition("/")[2] or None, str)
+    flow_run_id = Fact[str](lambda asked: asked.run_id, str)
+    """The run that was made of it; in a subflow run, the outermost one."""
+    parameters = Fact[dict[str, Any]](lambda asked: dict(asked.parameters), _json)
+    """The parameters with which that run was made."""
+
+    def run(self) -> Assignment | None:
+        run = current()
+        asked = None if run is None else run.attempt.assignment
+        return asked if asked is not None and asked.deployment_id else None
+
+
+deployment = DeploymentFacts()
 flow_run = FlowRunFacts()
 task_run = TaskRunFacts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from penstock.core import plain_text
 from penstock.engine.calls import added_tags
 
 
@@ -14,7 +15,7 @@ def tags(*names: str) -> Generator[set[str]]:
 
     ``with tags("nightly"): …``
     """
-    token = added_tags.set(added_tags.get() | frozenset(names))
+    token = added_tags.set(added_tags.get() | {plain_text.checked(str(name), "A tag") for name in names})
     try:
         yield set(added_tags.get())
     finally:

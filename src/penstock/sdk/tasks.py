@@ -40,7 +40,7 @@ class Task(Generic[P, R_co]):
     """A task. Call it in a flow; or `submit` it, to get a future; or `map` it over many inputs."""
 
     def __init__(self, fn: Callable[P, R_co], /, **given: Unpack[TaskOptions]) -> None:
-        refuse_unknown_options("task", given, TaskOptions)
+        refuse_unknown_options("@task", given, TaskOptions)
         inner = options.unwrapped(fn)
         if not callable(inner):
             raise errors.UsageError(f"A task is made of a function, not of: `{fn!r}`")
@@ -83,7 +83,7 @@ class Task(Generic[P, R_co]):
 
     def with_options(self, **given: Unpack[TaskOptions]) -> Task[P, R_co]:
         """The same task with other options; those not given stay as they are."""
-        refuse_unknown_options("task", given, TaskOptions)
+        refuse_unknown_options("@task", given, TaskOptions)
         merged: Any = {**self._options, **given}
         if "cache_key_fn" in given and "cache_policy" not in given:
             merged.pop("cache_policy", None)
@@ -329,7 +329,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]
     Raises `UnknownOption` for an option that does not exist, `UsageError` for a value that cannot be.
     """
     if fn is None:
-        refuse_unknown_options("task", options, TaskOptions)
+        refuse_unknown_options("@task", options, TaskOptions)
         return lambda function: Task(function, **options)
     return Task(fn, **options)
 

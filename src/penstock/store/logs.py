@@ -30,16 +30,28 @@ class Logs:
         after: int = 0,
         limit: int,
         level: int | None = None,
-        task_run_id: str | None = None,
+        task: str | None = None,
+        since: int | None = None,
         tail: bool = False,
     ) -> list[LogEntry]:
-        """The first lines of flow runs after one of them, or with ``tail`` the last; oldest first."""
+        """The first lines of flow runs after one of them, or with ``tail`` the last; oldest first.
+
+        ``task`` is how the id of a task run begins, its name, or the name of its task.
+        """
         statement = self._sql["tail" if tail else "page"]
+        end = None if task is None else task + "\U0010ffff"
         found = [
             row
             for some in chunks(flow_run_ids)
             for row in self._connection.rows(
-                statement, flow_run_ids=some, after=after, limit=limit, level=level, task_run_id=task_run_id
+                statement,
+                flow_run_ids=some,
+                after=after,
+                limit=limit,
+                level=level,
+                task=task,
+                task_end=end,
+                since=since,
             )
         ]
         found.sort()

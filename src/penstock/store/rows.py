@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from penstock.core.records import ResultRecord
+from penstock.core.result_records import ResultRecord
 from penstock.core.runs import Artifact, Event, FlowRun, LogEntry, TaskRun
 from penstock.core.states import StateType
 
@@ -76,6 +76,18 @@ class FlowRow(msgspec.Struct, gc=False):
     parameters: bytes
     arguments: bytes | None
     result: bytes | None
+    deployment_id: str | None = None
+    due_at: int | None = None
+    work_pool: str | None = None
+    work_queue: str | None = None
+    worker: str | None = None
+    fence: int = 0
+    """Attempts up to this one are over: what their processes still tell is refused."""
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a worker executes it, so that the end of its process is for the server to judge."""
+        return self.work_pool is not None
 
     def view(self) -> FlowRun:
         return FlowRun(
@@ -104,6 +116,11 @@ class FlowRow(msgspec.Struct, gc=False):
             forked_from=self.forked_from,
             description=self.description,
             crashes=self.crashes,
+            deployment_id=self.deployment_id,
+            due_at=self.due_at,
+            work_pool=self.work_pool,
+            work_queue=self.work_queue,
+            worker=self.worker,
         )
 
 
@@ -264,12 +281,3 @@ class Segment(NamedTuple):
     writer: str
     start: int
     end: int
-
-
-class StateCount(NamedTuple):
-    """So many task runs of a flow run are in this state."""
-
-    flow_run_id: str
-    state_type: StateType
-    state_name: str
-    task_runs: int

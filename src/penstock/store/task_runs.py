@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import astuple
 
+from penstock.core.runs import StateCount
 from penstock.core.states import StateType
 from penstock.store.connection import Connection, chunks
-from penstock.store.rows import StateCount, TaskRow
+from penstock.store.rows import TaskRow
 from penstock.store.sql import statements
 
 
@@ -53,16 +54,26 @@ class TaskRuns:
         self._connection.run_many(self._sql["save"], [astuple(row) for row in rows])
 
     def page(
-        self, flow_run_id: str, *, after: int = 0, limit: int, states: tuple[StateType, ...] | None = None
+        self,
+        flow_run_id: str,
+        *,
+        after: int = 0,
+        limit: int,
+        states: Sequence[tuple[StateType, str | None]] = (),
     ) -> list[PlacedTaskRow]:
-        """Task runs of a flow run in the order in which they began."""
+        """Task runs of a flow run in the order in which they began. ``states`` are types, with a name or without."""
+        types = {kind.value for kind, _ in states}
+        names = {name for _, name in states if name is not None}
+        whole = {kind.value for kind, name in states if name is None}
         found = self._connection.rows(
             self._sql["page"],
             flow_run_id=flow_run_id,
             after=after,
             limit=limit,
-            not_completed=True if states is not None and StateType.COMPLETED not in states else None,
-            states=None if states is None else tuple(state.value for state in states),
+            not_completed=True if types and StateType.COMPLETED not in types else None,
+            states=tuple(sorted(types)) or None,
+            whole=tuple(sorted(whole)) or ("",),
+            state_names=tuple(sorted(names)) or None,
         )
         return [PlacedTaskRow(row[0], TaskRow(*row[1:])) for row in found]
 

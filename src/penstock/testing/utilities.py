@@ -10,7 +10,11 @@ from penstock.sdk.harness import harness
 
 @contextmanager
 def penstock_test_harness(server_startup_timeout: int | None = 30) -> Generator[None]:  # noqa: ARG001  there is no server to wait for
-    """As `penstock.testing.harness`, which has more to offer: its clock, its home, settings."""
+    """As `penstock.testing.harness`, which has more to offer: its clock, its home, settings.
+
+    There is no server to be started, so that ``server_startup_timeout`` is not needed: it is taken for the sake of
+    tests that were written for Prefect.
+    """
     with harness():
         yield
 

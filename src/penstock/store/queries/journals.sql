@@ -11,6 +11,12 @@ SELECT run_id, attempt, writer, end_offset, clock, host, boot_id, pid, refused, 
  WHERE run_id = :run_id
  ORDER BY attempt, writer
 
+-- name: cursors_of_runs
+-- The same for several runs.
+SELECT run_id, attempt, writer, end_offset, clock, host, boot_id, pid, refused, definitions
+  FROM journal_cursor
+ WHERE run_id IN (:ids)
+
 -- name: save_cursor
 -- A journal is folded up to here.
 INSERT INTO journal_cursor (run_id, attempt, writer, end_offset, clock, host, boot_id, pid, refused, definitions)
@@ -60,6 +66,11 @@ DELETE FROM journal_segment WHERE run_id = :run_id
 -- name: forget_cursors
 -- Delete what is known of how far a run's journals are folded.
 DELETE FROM journal_cursor WHERE run_id = :run_id
+
+-- name: keep_others_from_folding
+-- Whoever folds asks for a cursor first. In SQLite there is nobody else.
+SELECT /*postgres LOCK TABLE journal_cursor IN */
+       1 /*postgres ACCESS EXCLUSIVE MODE */
 
 -- name: forget_all_cursors
 -- Delete what is known of how far any journal is folded, before all is folded again.

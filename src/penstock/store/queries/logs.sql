@@ -8,8 +8,11 @@ VALUES (:at, :flow_run_id, :task_run_id, :level, :logger, :message)
 SELECT sequence, at, flow_run_id, task_run_id, level, logger, message
   FROM log
  WHERE flow_run_id IN (:flow_run_ids) AND sequence > :after
-   AND level >= :level               -- when :level is given
-   AND task_run_id = :task_run_id    -- when :task_run_id is given
+   AND level >= :level                                                           -- when :level is given
+   AND at >= :since                                                              -- when :since is given
+   AND (task_run_id >= :task AND task_run_id < :task_end                         -- when :task is given
+        OR EXISTS (SELECT 1 FROM task_run WHERE task_run.id = log.task_run_id    -- when :task is given
+                      AND (task_run.name = :task OR task_run.task_name = :task)))   -- when :task is given
  ORDER BY sequence
  LIMIT :limit
 
@@ -18,8 +21,11 @@ SELECT sequence, at, flow_run_id, task_run_id, level, logger, message
 SELECT sequence, at, flow_run_id, task_run_id, level, logger, message
   FROM log
  WHERE flow_run_id IN (:flow_run_ids) AND sequence > :after
-   AND level >= :level               -- when :level is given
-   AND task_run_id = :task_run_id    -- when :task_run_id is given
+   AND level >= :level                                                           -- when :level is given
+   AND at >= :since                                                              -- when :since is given
+   AND (task_run_id >= :task AND task_run_id < :task_end                         -- when :task is given
+        OR EXISTS (SELECT 1 FROM task_run WHERE task_run.id = log.task_run_id    -- when :task is given
+                      AND (task_run.name = :task OR task_run.task_name = :task)))   -- when :task is given
  ORDER BY sequence DESC
  LIMIT :limit
 

@@ -35,6 +35,7 @@ SELECT *
  WHERE flow_run_id = :flow_run_id AND sequence > :after
    AND state_type <> 'COMPLETED'     -- when :not_completed is given
    AND state_type IN (:states)       -- when :states is given
+   AND (state_type IN (:whole) OR state_name IN (:state_names))  -- when :state_names is given
  ORDER BY sequence
  LIMIT :limit
 

@@ -1,0 +1,7 @@
+"""Containers of Docker."""
+
+from __future__ import annotations
+
+from penstock.sdk.infrastructure import DockerContainer
+
+__all__ = ["DockerContainer"]

@@ -1,0 +1,7 @@
+"""Processes."""
+
+from __future__ import annotations
+
+from penstock.sdk.infrastructure import Process
+
+__all__ = ["Process"]

@@ -1,0 +1,142 @@
+"""The processes that write a run's journals: which of them live, and how they are ended where nobody supervises them.
+
+The journals say which processes write them, and their locks that these still live.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from penstock import errors, processes
+from penstock.clock import Clock
+from penstock.core import records
+from penstock.journal import reader
+from penstock.journal.folder import MAIN, JournalFile, JournalFolder
+
+Look = Literal["told", "killed", "gone", "waiting"]
+"""What one look at a run that is to end has come to: its process was sent SIGTERM, its processes were sent SIGKILL,
+none of them is left, or they still have time."""
+
+
+class Writer(NamedTuple):
+    """A process that writes, or wrote, a journal."""
+
+    run_id: str
+    attempt: int
+    name: str
+    pid: int
+
+
+class Told(NamedTuple):
+    """A run whose process was told to end: when, and which processes it had."""
+
+    at: float
+    pids: frozenset[int]
+
+
+class Ends:
+    """Ends the processes of runs, look by look: first by SIGTERM, and after a grace by SIGKILL.
+
+    What it remembers only says how long ago it has told somebody: another one begins with SIGTERM again.
+    """
+
+    def __init__(self, journals: JournalFolder, clock: Clock, *, grace_seconds: float) -> None:
+        self._journals = journals
+        self._clock = clock
+        self._grace_seconds = grace_seconds
+        self._told: dict[str, Told] = {}
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        """The runs whose process was told to end, and is not gone."""
+        return frozenset(self._told)
+
+    def keep_only(self, run_ids: Collection[str]) -> None:
+        """Nobody wants the end of any other run any more."""
+        self._told = {run_id: each for run_id, each in self._told.items() if run_id in run_ids}
+
+    def look(self, run_id: str, known: Iterable[Writer] = ()) -> Look:
+        """Look at a run that is to end once, and do what is due. ``known`` are writers that others have told of."""
+        living = self._living(run_id, known)
+        tree = _tree({each.pid for each in living})
+        before = self._told.get(run_id)
+        if not living and not (before and any(map(_lives, before.pids))):
+            self._told.pop(run_id, None)
+            return "gone"
+        if before is None:
+            self._told[run_id] = Told(self._clock.elapsed(), frozenset(tree))
+            _tell(living)
+            return "told"
+        if self._clock.elapsed() - before.at >= self._grace_seconds:
+            processes.kill(sorted(before.pids | tree))
+            return "killed"
+        self._told[run_id] = before._replace(pids=before.pids | tree)
+        return "waiting"
+
+    def _living(self, run_id: str, known: Iterable[Writer]) -> set[Writer]:
+        found = set(known)
+        here = [journal for journal in self._journals.journals(run_id) if journal.is_locked]
+        for journal in here:
+            opened = _opened(journal)
+            if opened is not None:
+                found.add(Writer(run_id, journal.attempt, journal.writer, opened.pid))
+        locked = {(journal.attempt, journal.writer) for journal in here}
+        return {each for each in found if writes(each, has_lock=(each.attempt, each.name) in locked)}
+
+
+def writes(writer: Writer, *, has_lock: bool) -> bool:
+    """Whether the process of that number writes that journal, and is not a later one of the same number."""
+    if not sys.platform.startswith("linux"):
+        return has_lock and _lives(writer.pid)
+    name = f"/{writer.run_id}/{writer.attempt}.{writer.name}.journal"
+    try:
+        numbers = os.listdir(f"/proc/{writer.pid}/fd")
+    except OSError:
+        return False  # it is gone, or not ours
+    for number in numbers:
+        with suppress(OSError):
+            if os.readlink(f"/proc/{writer.pid}/fd/{number}").endswith(name):
+                return True
+    return False
+
+
+def _tell(living: Iterable[Writer]) -> None:
+    """SIGTERM to the process that executes the run; it ends those that it has started. If it is gone, to these."""
+    everybody = {each.pid for each in living}
+    for pid in {each.pid for each in living if each.name == MAIN} or everybody:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _opened(journal: JournalFile) -> records.JournalOpened | None:
+    """Who writes a journal, as its first record says."""
+    try:
+        frames = reader.read(journal.path, limit=4096).frames
+        opened = records.decode(frames[0].payload) if frames else None
+    except (errors.JournalError, OSError):
+        return None
+    return opened if isinstance(opened, records.JournalOpened) else None
+
+
+def _tree(pids: set[int]) -> set[int]:
+    """These processes, and whatever they have started, but for this one."""
+    found = set(pids)
+    listed = processes.every()
+    while more := {each.pid for each in listed if each.parent in found and each.pid not in found}:
+        found |= more
+    return found - {os.getpid()}
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not any(each.pid == pid and each.is_dead for each in processes.every())

@@ -1,0 +1,76 @@
+"""Ending the processes of runs that were started by hand on this machine, and that somebody has cancelled."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from penstock.core.states import StateType
+from penstock.core.work import GRACE_SECONDS
+from penstock.journal.folder import MAIN, JournalFolder
+from penstock.journal.writers import Ends, Writer
+from penstock.orchestration.catch_up import catch_up
+from penstock.orchestration.flow_runs import is_here
+from penstock.orchestration.local import Home
+from penstock.orchestration.lost import conclude_cancelled
+from penstock.store.interface import Store, Transaction
+
+MOST = 200
+"""So many runs are looked at in one go."""
+
+
+class Ended(NamedTuple):
+    """What one look has come to."""
+
+    told: tuple[str, ...] = ()
+    """Runs whose process was sent SIGTERM."""
+    killed: tuple[str, ...] = ()
+    """Runs whose processes were sent SIGKILL."""
+    gone: tuple[str, ...] = ()
+    """Runs that no process executes any more."""
+    left: int = 0
+    """Runs whose process is still to end."""
+
+
+class Ender:
+    """Ends processes, look by look, and lets the store know of runs that have none any more."""
+
+    def __init__(self, home: Home, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._home = home
+        self._ends = Ends(JournalFolder(home.settings.journals), home.clock, grace_seconds=grace_seconds)
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        """The runs whose process was told to end, and is not gone."""
+        return self._ends.under_way
+
+    def run_once(self, store: Store) -> Ended:
+        """Look at each cancelled run of this machine once, and do what is due."""
+        wanted = store.ask(_cancelled_by_hand)
+        self._ends.keep_only(wanted)
+        looks = {run_id: self._ends.look(run_id, writers) for run_id, writers in wanted.items()}
+        told, killed, gone = (
+            tuple(run_id for run_id, look in looks.items() if look == what) for what in ("told", "killed", "gone")
+        )
+        for run_id in gone:
+            self._conclude(store, run_id)
+        return Ended(told, killed, gone, len(wanted) - len(gone))
+
+    def _conclude(self, store: Store, run_id: str) -> None:
+        """Nobody executes the run: let the store know, by what its journals say or, if that is nothing, by itself."""
+        catch_up(self._home.settings, store, self._home.clock, only=[run_id])
+        store.run(lambda tx: conclude_cancelled(tx, run_id))
+
+
+def _cancelled_by_hand(tx: Transaction) -> dict[str, list[Writer]]:
+    """Runs to be ended whose processes are of this machine, and the processes as far as the store knows them.
+
+    Not those whose journals come from another home: whoever ships them ends them.
+    """
+    found: dict[str, list[Writer]] = {}
+    for row in tx.flow_runs.page(limit=MOST, state=StateType.CANCELLING, roots=True):
+        if row.is_managed or tx.runs_elsewhere.row(row.id) is not None:
+            continue
+        cursors = [each for each in tx.journals.cursors(row.id) if each.pid and is_here(each)]
+        if any(each.attempt == row.attempt and each.writer == MAIN for each in cursors):
+            found[row.id] = [Writer(row.id, each.attempt, each.writer, each.pid) for each in cursors]
+    return found

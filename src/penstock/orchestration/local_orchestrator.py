@@ -1,0 +1,60 @@
+"""The orchestrator that this process is itself, when no server keeps the home."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from penstock.clock import Clock
+from penstock.core import wire
+from penstock.core.operations import Request, operation_of
+from penstock.orchestration import handlers, kept_files, local_slots
+from penstock.orchestration.local import Home
+from penstock.settings import Settings
+
+R = TypeVar("R")
+
+PAUSE_SECONDS = 0.2
+"""Between two looks at whether there is an answer by now."""
+
+
+class LocalOrchestrator:
+    """The home on this machine, opened for each request; see `core.ports.Orchestrator`.
+
+    Raises `StoreBusy` when another process goes on writing the store. Nothing happens by itself in such a home: no
+    schedule makes runs, and no dead worker is noticed, until a server is started. With ``fold=False``, what journals
+    say is not looked at first.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, *, fold: bool = True) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._fold = fold
+
+    def ask(self, request: Request[R]) -> R:
+        wire.check(request)
+        deadline = self._clock.elapsed() + getattr(request, "wait_seconds", 0.0)
+        while True:
+            answer = self._ask(request)
+            if operation_of(request).noun == "concurrency_limits":
+                answer = local_slots.completed(self._settings, request, answer)
+            left = deadline - self._clock.elapsed()
+            if answer or request.topic() is None or left <= 0:
+                return answer
+            self._clock.sleep(min(PAUSE_SECONDS, left))
+
+    def keep_bundle(self, digest: str, archive: bytes) -> None:
+        with Home(self._settings, self._clock) as home, home.writing() as store:
+            kept_files.keep_bundle(store, digest, archive)
+
+    def close(self) -> None:
+        """Nothing is held open between requests."""
+
+    def _ask(self, request: Request[R]) -> R:
+        with Home(self._settings, self._clock) as home:
+            if self._fold:
+                home.refresh()
+            if operation_of(request).writes:
+                with home.writing() as store:
+                    return handlers.answer(store, request, home)
+            with home.reading() as tx:
+                return handlers.handler_of(operation_of(request))(tx, request)

@@ -1,0 +1,1 @@
+"""Names that people coming from Prefect 2 import from here."""

@@ -1,0 +1,1 @@
+"""Names that people coming from Prefect import from here."""

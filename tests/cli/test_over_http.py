@@ -1,0 +1,132 @@
+"""Every command that looks at runs says the same, whether it asks a server or the home."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.api.serving import TOKEN
+from tests.cli.conftest import Journals, Kept, Task
+
+from penstock import clock
+from penstock.core import records
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def run(journals: Journals) -> str:
+    return journals.run(
+        "quiet-otter",
+        state="FAILED",
+        message="Boom",
+        tasks=(Task("clean-1"), Task("clean-2", "FAILED", "Boom")),
+        logs=((20, "Hello"), (40, "Boom")),
+        artifacts=(("markdown", "report", "# Hello"),),
+        parameters={"year": 2021},
+        tags=("nightly",),
+    )
+
+
+LINES = (
+    "flow ls",
+    "flow inspect etl",
+    "flow ls --json",
+    "flow-run ls",
+    "flow-run ls --json",
+    "flow-run ls --state failed --flow etl --tag nightly --name quiet --roots",
+    "flow-run ls --state Late --state Timed-Out --state crashed",
+    "flow-run ls --since 2h -n 1",
+    "flow-run ls --due",
+    "flow-run inspect quiet-otter",
+    "flow-run inspect quiet-otter --json",
+    "flow-run inspect no-otter",
+    "flow-run logs quiet-otter",
+    "flow-run logs quiet-otter --tail 1 --json",
+    "flow-run logs quiet-otter --head 1",
+    "flow-run logs quiet-otter -f",
+    "flow-run why quiet-otter",
+    "flow-run why quiet-otter -o json",
+    "task-run ls quiet-otter",
+    "task-run ls quiet-otter --state failed",
+    "task-run inspect {task}",
+    "task-run why {task}",
+    "artifact ls --run quiet-otter",
+    "artifact inspect report",
+    "work-pool ls",
+    "work-pool inspect default --json",
+    "work-queue ls",
+    "deployment ls",
+    "worker ls",
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("tty", [False, True], ids=["piped", "terminal"])
+def test_a_server_is_asked_what_else_the_home_is(
+    penstock: Call, remote: Call, kept: Kept, journals: Journals, run: str, line: str, tty: bool
+):
+    kept.fold()
+    words = line.format(task=journals.task_run_id(run, 1)).split()
+
+    assert remote(*words, tty=tty) == penstock(*words, tty=tty)
+
+
+def test_a_log_is_followed_over_http_until_the_run_has_ended(remote: Call, kept: Kept, journals: Journals):
+    run_id = journals.run("quiet-otter", state=None, logs=((20, "one"),), lives=True)
+    kept.fold()
+    ran: list[Any] = []
+    thread = threading.Thread(target=lambda: ran.append(remote("flow-run", "logs", "-f", "quiet-otter")))
+    thread.start()
+
+    writer = journals.writer(run_id)
+    writer.append(records.LogLine(clock.SYSTEM.now(), run_id, None, 30, "penstock", "two"))
+    kept.fold()
+    writer.append(records.FlowRunEnded(clock.SYSTEM.now(), run_id, "COMPLETED", "Completed"))
+    kept.fold()
+    thread.join(30)
+
+    assert [line.split("\t")[3] for line in ran[0].out.splitlines()] == ["one", "two"]
+
+
+def test_an_answer_to_who_follows_comes_when_something_is_recorded(remote: Call, kept: Kept, journals: Journals):
+    from penstock.client.orchestrator import HttpOrchestrator
+    from penstock.core.operations.flow_runs import FollowFlowRun
+
+    run_id = journals.run("quiet-otter", state=None, lives=True)
+    kept.fold()
+    asking = HttpOrchestrator(kept.url, TOKEN, clock.SYSTEM)
+    seen = asking.ask(FollowFlowRun(run=run_id))
+
+    def say() -> None:
+        journals.writer(run_id).append(records.LogLine(clock.SYSTEM.now(), run_id, None, 30, "penstock", "now"))
+        kept.fold()
+
+    began = clock.SYSTEM.elapsed()
+    threading.Timer(0.2, say).start()
+    progress = asking.ask(FollowFlowRun(run=run_id, after=seen.next, wait_seconds=20))
+    asking.close()
+
+    assert [line.message for line in progress.logs] == ["now"]
+    assert clock.SYSTEM.elapsed() - began < 5
+
+
+def test_pools_and_queues_are_made_at_the_server(remote: Call, penstock: Call):
+    assert remote("work-pool", "create", "gpu").code == 0
+    assert remote("work-queue", "create", "fast", "-p", "gpu").code == 0
+
+    assert "fast\tgpu" in penstock("work-queue", "ls").out
+
+
+def test_a_server_that_is_not_there_is_told(penstock: Call):
+    ran = penstock("flow-run", "ls", PENSTOCK_API_URL="http://127.0.0.1:9/api")
+
+    assert ran.code == 5
+    assert "The server cannot be reached" in ran.err
+
+
+def test_what_looks_at_this_machine_says_so_where_the_api_is_of_another(remote: Call):
+    for line in (("fsck",), ("db", "status"), ("flow-run", "resume", "quiet-otter")):
+        assert "This is about the home of this machine, and not what is kept at http://" in remote(*line).err

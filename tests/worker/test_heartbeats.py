@@ -1,0 +1,136 @@
+"""Heartbeats: what the server grants, and from when on it counts."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from tests.worker.factory import until
+
+from penstock import clock, errors
+from penstock.core.operations.work import AwaitOrders, Heartbeat, Judged
+from penstock.core.work import LEASE_MARGIN_SECONDS, Verdict
+from penstock.worker.heartbeats import Heartbeats, Orders
+
+
+class Charge:
+    """A run in the worker's care."""
+
+    def __init__(self, run_id: str, attempt: int = 1) -> None:
+        self.run_id = run_id
+        self.attempt = attempt
+        self.deadline = 0.0
+        self.judged: list[Verdict] = []
+
+    def extend_lease(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def judge(self, verdict: Verdict, reason: str) -> None:
+        self.judged.append(verdict)
+
+
+class Server:
+    """Answers heartbeats as it was told to."""
+
+    url = ""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[Any] = []
+
+    def ask(self, request: Any, *, key: str | None = None) -> Any:
+        self.asked.append(request)
+        answer = self.answers.pop(0) if self.answers else []
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else answer
+
+    def close(self) -> None:
+        return
+
+
+def heartbeats(server: Server, *charges: Charge, **options: Any) -> Heartbeats:
+    given: Any = server
+    return Heartbeats(given, "w", lambda: charges, interval_seconds=0.01, lease_seconds=30, **options)
+
+
+def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_when_the_answer_came(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    now = [1000.0]
+    monkeypatch.setattr(clock, "boottime", lambda: now[0])
+
+    def late() -> list[Judged]:
+        now[0] += 20
+        return []
+
+    run = Charge("a")
+    heartbeats(Server(late), run).beat()
+
+    assert run.deadline == 1000 + 30 - LEASE_MARGIN_SECONDS
+
+
+def test_each_run_is_told_what_is_said_of_it():
+    runs = [Charge("a"), Charge("b"), Charge("c", 2), Charge("d")]
+    verdicts = [
+        Judged(run_id="a", attempt=1, verdict=Verdict.GO_ON),
+        Judged(run_id="b", attempt=1, verdict=Verdict.CANCEL),
+        Judged(run_id="c", attempt=2, verdict=Verdict.SUPERSEDED),
+        Judged(run_id="d", attempt=7, verdict=Verdict.SUPERSEDED),
+    ]
+    server = Server(verdicts)
+    heartbeats(server, *runs).beat()
+
+    assert [run.judged for run in runs] == [[], [Verdict.CANCEL], [Verdict.SUPERSEDED], []]
+    assert [bool(run.deadline) for run in runs] == [True, True, False, True]
+    (asked,) = server.asked
+    assert isinstance(asked, Heartbeat)
+    assert [(each.run_id, each.attempt) for each in asked.runs] == [("a", 1), ("b", 1), ("c", 2), ("d", 1)]
+
+
+def test_a_server_that_is_away_extends_nothing_and_ends_nothing():
+    run = Charge("a")
+    server = Server(errors.ServerUnreachable("away"), errors.ServerUnreachable("away"))
+    beating = heartbeats(server, run)
+    beating.start()
+    until(lambda: run.deadline)
+    beating.close()
+
+    assert len(server.asked) >= 3
+    assert run.judged == []
+
+
+def test_a_heartbeat_that_was_not_heard_comes_again_soon_for_a_server_that_is_only_there_for_moments():
+    run = Charge("a")
+    server: Any = Server(errors.ServerUnreachable("away"))
+    beating = Heartbeats(server, "w", lambda: [run], interval_seconds=600, lease_seconds=30)
+    beating.start()
+    until(lambda: run.deadline)
+    beating.close()
+
+    assert len(server.asked) == 2
+
+
+def test_a_worker_that_the_server_has_forgotten_registers_again():
+    told = threading.Event()
+    beating = heartbeats(Server(errors.NotFound("No worker has the id")), when_unknown=told.set)
+    beating.start()
+
+    assert told.wait(60)
+    beating.close()
+
+
+def test_orders_are_followed_and_those_that_are_being_followed_not_asked_for_all_the_time():
+    run = Charge("a")
+    order = [Judged(run_id="a", attempt=1, verdict=Verdict.CANCEL)]
+    server = Server(order, order, order, order)
+    given: Any = server
+    orders = Orders(given, "w", lambda: [run])
+    orders.start()
+    until(lambda: len(server.asked) >= 2)
+    orders.close()
+
+    assert set(run.judged) == {Verdict.CANCEL}
+    assert len(server.asked) <= 3
+    assert all(isinstance(asked, AwaitOrders) for asked in server.asked)
