@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,26 @@ def test_an_outage_loses_nothing_and_repeats_nothing(shipping: Shipping):
 
     assert shipping.shipper.finish(shipment, never)
     assert shipping.arrived(writer)
+
+
+def test_those_who_wait_for_a_server_that_is_away_do_not_keep_each_other_awake(shipping: Shipping):
+    shipping.server.is_away = True
+    begun = [shipping.begin() for _ in range(3)]
+    for writer, _ in begun:
+        writer.close()
+    ends_at = clock.boottime() + 0.5
+    looks = 0
+
+    def give_up() -> bool:
+        nonlocal looks
+        looks += 1
+        return clock.boottime() >= ends_at
+
+    with ThreadPoolExecutor(3) as pool:
+        arrived = list(pool.map(lambda each: shipping.shipper.finish(each[1], give_up), begun))
+
+    assert arrived == [False] * 3
+    assert looks < 100
 
 
 def test_a_journal_that_could_not_be_opened_for_want_of_files_is_sent_when_there_are_some(

@@ -175,8 +175,9 @@ class Shipper:
                 if give_up():
                     self._shipments.remove(shipment)
                     return False
-                self._is_urgent = True
-                self._changed.notify_all()
+                if not self._is_urgent:  # who has been woken need not be again, and who else waits here least of all
+                    self._is_urgent = True
+                    self._changed.notify_all()
                 self._changed.wait(INTERVAL_SECONDS)
             self._shipments.remove(shipment)
             return not shipment.is_over
