@@ -43,8 +43,7 @@ class Process(NamedTuple):
 def marked(pid: int) -> Mark | None:
     """The attempt that a process says it belongs to. Raises `OSError` when there is no file to see that by."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            variables = file.read().split(b"\0")
+        variables = _content(f"/proc/{pid}/environ").split(b"\0")
     except OSError as error:
         if is_scarcity(error):
             raise
@@ -117,14 +116,25 @@ def every() -> list[Process]:
 
 def _process(pid: int) -> Process | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name, in parentheses, may hold anything; what follows its last one does not.
-            fields = file.read().rpartition(b")")[2].split()
+        # The name, in parentheses, may hold anything; what follows its last one does not.
+        fields = _content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError as error:
         if is_scarcity(error):
             raise
         return None
     return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0] in (b"Z", b"X"))
+
+
+def _content(path: str) -> bytes:
+    """The whole of a file; in half the time that an object for it takes, as there are many to be read."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        pieces = [os.read(descriptor, 1 << 16)]
+        while pieces[-1]:
+            pieces.append(os.read(descriptor, 1 << 16))
+    finally:
+        os.close(descriptor)
+    return b"".join(pieces)
 
 
 def of_attempt(mark: Mark, leader: int | None = None, *, is_led: bool = True, older: bool = False) -> list[int]:

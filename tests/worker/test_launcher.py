@@ -184,6 +184,28 @@ def test_what_a_process_has_started_is_found_however_it_hid(starter: Starter):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_of_a_process_that_leaves_nothing_behind_nothing_is_found_once_its_end_is_told(starter: Starter):
+    for code in (0, 3, 255):
+        child = starter.shell(f"sleep 0 & wait; exit {code}")
+        assert child.ended.wait(DEADLINE)
+
+        assert processes.of_attempt(Mark(starter.run_id, 3)) == []
+        assert child.left_nothing
+        assert child.status == code
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+@pytest.mark.parametrize("script", ["sleep 600 & exit 7", "(env -i setsid sh -c 'sleep 600 &' &); exit 7"])
+def test_a_process_that_leaves_others_behind_is_told_of_when_it_ends_itself(starter: Starter, script: str):
+    child = starter.shell(script)
+
+    assert child.ended.wait(DEADLINE)
+    assert child.status == 7
+    assert not child.left_nothing
+    until(lambda: "sleep" in map(name_of, processes.of_attempt(Mark(starter.run_id, 3))))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_processes_that_cannot_be_looked_for_at_present_are_killed_when_they_can(starter: Starter):
     child = starter.shell("exec sleep 600")
     mark = Mark(starter.run_id, 3)
@@ -205,7 +227,9 @@ def test_a_process_that_kills_its_parent_ends_itself_and_nobody_else(starter: St
     other = starter.shell("exec sleep 600")
     server = starter.launcher.pid
 
-    assert starter.run("/bin/sh", "-c", "kill -9 $PPID; exec sleep 600").child.status == -signal.SIGKILL
+    killed = starter.run("/bin/sh", "-c", "kill -9 $PPID; exec sleep 600").child
+    assert killed.status == -signal.SIGKILL
+    assert not killed.left_nothing
     assert starter.run("/bin/echo", "on").out == "on\n"
     assert starter.launcher.pid == server
     assert not other.ended.is_set()

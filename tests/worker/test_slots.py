@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +9,7 @@ from tests.api.serving import TOKEN, Served, serving
 from tests.worker.factory import Factory, until
 from tests.worker.test_supervision import PRELUDE, alive
 
+from penstock import processes
 from penstock.core.operations import concurrency_limits as ask
 from penstock.core.operations import flow_runs as of_runs
 from penstock.core.operations.flow_runs import ExplainFlowRun
@@ -67,8 +66,7 @@ def test_a_slot_is_free_when_its_run_is_gone_however_it_went(factory: Factory, s
     if fate == "ends":
         (factory.code / "end 1").touch()
     elif fate == "is killed":
-        for pid in alive(first):
-            os.kill(pid, signal.SIGKILL)
+        processes.kill(alive(first))
     else:
         factory.ask(of_runs.CancelFlowRun(run=leaves))
     ended = factory.ended(leaves)

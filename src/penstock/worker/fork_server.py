@@ -80,6 +80,8 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
     number: int
     status: int
+    left_nothing: bool = False
+    """Whether nothing is left of what it had started either, for certain."""
 
 
 Told = Began | Refused | Ended
@@ -238,8 +240,9 @@ class ForkServer:
                 return
             number = self._keepers.pop(pid, None)  # None: an orphan of some run
             if number is not None:
-                self._pass_on()  # how the run's process ended, unless the keeper died before it could tell
-                self._tell(_message(Ended(number, os.waitstatus_to_exitcode(status))))
+                self._pass_on()  # how the run's process ended, if its keeper has told; otherwise it ended as that did
+                code = os.waitstatus_to_exitcode(status)
+                self._tell(_message(Ended(number, code, left_nothing=code >= 0)))
 
     def _end_all(self) -> None:
         """The worker is gone: nothing that its runs have started is to go on. Orphans are children of ours."""
@@ -275,24 +278,45 @@ def keep(start: Start, descriptors: list[int], server: int, telling: int) -> Non
             os.close(telling)
             become(start, descriptors, keeper)
             return
+    except BaseException as error:  # noqa: BLE001  this is a child: whatever happens, it must not serve
+        os.write(2, f"penstock: {error}\n".encode())
+        os._exit(127)
+    try:
         for each in descriptors:
             os.close(each)
         os.write(telling, _message(Began(start.number, pid)))
         _wait(start.number, pid, telling)
-    except BaseException as error:  # noqa: BLE001  this is a child: whatever happens, it must not serve
-        os.write(2, f"penstock: {error}\n".encode())
-        os._exit(127)
+    finally:
+        os.kill(keeper, signal.SIGKILL)  # an exit code would say that nothing is left
 
 
 def _wait(number: int, run: int, telling: int) -> NoReturn:
-    """In a keeper: tell how the process of the run ends, and end when it has left nothing behind."""
+    """In a keeper: end when nothing is left of what the run has started; tell before that how its process ended.
+
+    Of a process that leaves nothing behind nothing is told: its keeper ends with its exit code. So whoever hears
+    that it is gone need not look for anybody.
+    """
     while True:
         try:
             pid, status = os.waitpid(-1, 0)
         except ChildProcessError:
             os._exit(0)
-        if pid == run:
-            os.write(telling, _message(Ended(number, os.waitstatus_to_exitcode(status))))
+        if pid != run:
+            continue
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0 and _is_childless():
+            os._exit(code)
+        os.write(telling, _message(Ended(number, code)))
+
+
+def _is_childless() -> bool:
+    """Whether this keeper has no living child, orphans that it has adopted among them. The dead ones are buried."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _message(told: Told) -> bytes:

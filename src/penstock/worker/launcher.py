@@ -34,6 +34,8 @@ class Child:
         self.pid = 0
         self.status: int | None = None
         """Its exit code, or less than 0: the signal that ended it."""
+        self.left_nothing = False
+        """Whether all that it has started is gone as well, so that nobody need look for it."""
         self.refusal: str | None = None
         self.is_lost = False
         """Whether the fork server died, and the process with it."""
@@ -182,6 +184,7 @@ def _take_in(child: Child, said: Told) -> None:
         child.pid = said.pid
         child.began.set()
     elif isinstance(said, Ended):
+        child.left_nothing = said.left_nothing
         child.end(said.status)
     else:
         assert isinstance(said, Refused)

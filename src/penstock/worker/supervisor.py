@@ -288,10 +288,11 @@ class Supervisor:
         child = self._child
         if child is not None and not child.ended.is_set():
             self._tell_to_end(child)
-        leader = None if child is None else child.pid
-        self._kill(
-            lambda: processes.of_attempt(self._mark, leader, is_led=child is not None and not child.ended.is_set())
-        )
+        if child is None or not child.left_nothing:
+            leader = None if child is None else child.pid
+            self._kill(
+                lambda: processes.of_attempt(self._mark, leader, is_led=child is not None and not child.ended.is_set())
+            )
         if child is not None:
             child.ended.wait(ENDED_SECONDS)  # it has: whoever waited for it says how
         self._job_file.unlink(missing_ok=True)
