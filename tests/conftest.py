@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ pytest_plugins = ["tests.postgres", "tests.lab.figures"]
 # A shared machine may stall at any moment: an example that took long is not an example that failed.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
+
+# Who starts the tests in the background may have SIGINT ignored, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,26 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
+def test_data_and_messages_keep_their_order_in_a_pipe():
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = (
+        "import os, sys; from penstock.cli.terminal import Terminal;"
+        "t = Terminal(sys.stdout, sys.stderr, None, os.environ);"
+        "t.write('1'); t.warn('2'); t.write('3'); t.hint('4'); t.tell('5'); t.say('6'); os._exit(0)"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environ,
+        text=True,
+        check=True,
+    )
+
+    assert ran.stdout.split() == ["1", "warning:", "2", "3", "hint:", "4", "5", "6"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a POSIX shell does")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_may_be_closed(closed: str):

@@ -182,6 +182,7 @@ def read_as_a_newcomer(page: Path, folder: Path) -> subprocess.CompletedProcess[
         "COLUMNS": "100",
         "NO_COLOR": "1",
         "TZ": "UTC",
+        "PYTHONUNBUFFERED": "1",  # as on a terminal: what a flow prints comes before what is told after it
     }
     return subprocess.run(
         [sys.executable, __file__, "--here", str(page)],

@@ -73,7 +73,8 @@ def test_it_can_be_unpacked_as_it_was(tmp_path: Path):
 
     packed = bundles.pack(folder, EVERYTHING)
     with tarfile.open(fileobj=io.BytesIO(packed.archive)) as archive:
-        archive.extractall(tmp_path / "to", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none yet
+        archive.extractall(tmp_path / "to")
 
     to = tmp_path / "to"
     assert (to / "deep/er/etl.py").read_text() == (to / "deep/link.py").read_text() == "ü"

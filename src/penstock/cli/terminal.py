@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 
 from penstock import errors
@@ -89,31 +90,41 @@ class Terminal:
         """What a command did, on stdout, unless ``--quiet``: for lines in the words that Prefect's scripts look for."""
         if not self.quiet:
             self.write(clean(text))
+            self._show_data()
 
     def say(self, text: str) -> None:
         """A message on stderr, unless ``--quiet``."""
         if not self.quiet:
-            self.err.write(clean(text) + "\n")
+            self._message(clean(text))
 
     def detail(self, text: str) -> None:
         """A message for ``--verbose``."""
         if self.verbose and not self.quiet:
-            self.err.write(self.paint(clean(text), "dim", err=True) + "\n")
+            self._message(self.paint(clean(text), "dim", err=True))
 
     def hint(self, text: str) -> None:
         """What to do next, on stderr, unless ``--quiet``."""
         if not self.quiet:
-            self.err.write(f"{self.paint('hint:', 'cyan', err=True)} {clean(text)}\n")
+            self._message(f"{self.paint('hint:', 'cyan', err=True)} {clean(text)}")
 
     def warn(self, text: str) -> None:
         """A message that matters, even with ``--quiet``."""
-        self.err.write(f"{self.paint('warning:', 'yellow', err=True)} {clean(text)}\n")
+        self._message(f"{self.paint('warning:', 'yellow', err=True)} {clean(text)}")
 
     def complain(self, error: errors.PenstockError) -> None:
         """An error, and what to do about it."""
-        self.err.write(f"{self.paint('error:', 'red', err=True)} {clean(error.message)}\n")
+        self._message(f"{self.paint('error:', 'red', err=True)} {clean(error.message)}")
         if error.hint:
-            self.err.write(f"{self.paint('hint:', 'cyan', err=True)} {clean(error.hint)}\n")
+            self._message(f"{self.paint('hint:', 'cyan', err=True)} {clean(error.hint)}")
+
+    def _message(self, text: str) -> None:
+        self._show_data()
+        self.err.write(text + "\n")
+
+    def _show_data(self) -> None:
+        """Let what was written be seen now, in a pipe too: there, data and messages keep their order."""
+        with suppress(OSError, ValueError):  # it stays in the buffer, and the end of the command tells
+            self.out.flush()
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Return if the user agrees: by ``--yes``, or when asked on a terminal.
