@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import errors
-from penstock.core.retries import MOST_DELAYS, NO_RETRIES, RetryPolicy, exponential_backoff
+from penstock.core.retries import MAX_DELAYS, NO_RETRIES, RetryPolicy, exponential_backoff
 
 seconds = st.floats(0, 1e6)
 
@@ -58,7 +58,7 @@ def test_exponential_backoff_doubles_from_its_factor():
 def test_exponential_backoff_lists_no_more_delays_than_are_allowed():
     policy = RetryPolicy.of(1000, exponential_backoff(1))
 
-    assert len(policy.delays) == MOST_DELAYS
+    assert len(policy.delays) == MAX_DELAYS
 
 
 def test_a_function_is_given_the_number_of_retries():
@@ -118,9 +118,9 @@ def test_a_function_that_makes_no_sense_is_refused_as_well():
 
 
 def test_more_delays_than_allowed_are_refused_with_the_way_out():
-    assert len(RetryPolicy.of(60, [1] * MOST_DELAYS).delays) == MOST_DELAYS
+    assert len(RetryPolicy.of(60, [1] * MAX_DELAYS).delays) == MAX_DELAYS
     with pytest.raises(errors.UsageError, match="at most 50 delays: `51`") as refused:
-        RetryPolicy.of(60, [1] * (MOST_DELAYS + 1))
+        RetryPolicy.of(60, [1] * (MAX_DELAYS + 1))
 
     assert "the last delay repeats" in str(refused.value)
 

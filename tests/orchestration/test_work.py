@@ -15,7 +15,7 @@ from penstock.core.operations import pauses as of_pauses
 from penstock.core.operations import work as of_work
 from penstock.core.operations import work_pools as of_pools
 from penstock.core.states import StateType
-from penstock.core.work import MOST_CRASHES, MOST_LOSSES, ExitReason
+from penstock.core.work import MAX_CRASHES, MAX_LOSSES, ExitReason
 from penstock.orchestration import run_keys
 from penstock.orchestration.fold import Outcome
 from penstock.testing import FakeClock
@@ -193,7 +193,7 @@ def begin_late(plant: Plant, clock: FakeClock, run: str, attempt: int) -> None:
 
 def test_after_three_crashes_without_progress_a_run_is_set_aside(timed: Plant, clock: FakeClock):
     run = timed.create()
-    for attempt in range(1, MOST_CRASHES + 1):
+    for attempt in range(1, MAX_CRASHES + 1):
         begin_late(timed, clock, run, attempt)
         timed.exit(run, attempt, ExitReason.CRASHED, message="Killed by signal 11")
 
@@ -205,26 +205,26 @@ def test_after_three_crashes_without_progress_a_run_is_set_aside(timed: Plant, c
 
 def test_attempts_that_ended_with_what_was_around_them_are_no_crashes_of_the_run(timed: Plant, clock: FakeClock):
     run = timed.create()
-    for attempt in range(1, MOST_CRASHES + 2):
+    for attempt in range(1, MAX_CRASHES + 2):
         begin_late(timed, clock, run, attempt)
         timed.exit(run, attempt, ExitReason.LOST)
     clock.advance(120)
     timed.claim()
 
-    assert timed.exit(run, MOST_CRASHES + 2, ExitReason.CRASHED) == "Resuming"
+    assert timed.exit(run, MAX_CRASHES + 2, ExitReason.CRASHED) == "Resuming"
     assert timed.run(run).crashes == 1
 
 
 def test_a_run_that_ends_what_is_around_it_again_and_again_is_set_aside_in_the_end(timed: Plant, clock: FakeClock):
     run = timed.create()
-    for attempt in range(1, 2 * MOST_LOSSES - 1):
+    for attempt in range(1, 2 * MAX_LOSSES - 1):
         begin_late(timed, clock, run, attempt)
-        if attempt < MOST_LOSSES:
+        if attempt < MAX_LOSSES:
             timed.finish_task(run, attempt, f"load-{attempt}")
         timed.exit(run, attempt, ExitReason.LOST, message="Worker w1 was not heard of")
 
     ended = timed.run(run)
-    assert (ended.state_name, ended.attempt) == ("Poison", 2 * MOST_LOSSES - 2)
+    assert (ended.state_name, ended.attempt) == ("Poison", 2 * MAX_LOSSES - 2)
     assert ended.state_message == (
         "Set aside after 10 attempts without progress that ended with what was around them. "
         "The last: Worker w1 was not heard of"
@@ -233,9 +233,9 @@ def test_a_run_that_ends_what_is_around_it_again_and_again_is_set_aside_in_the_e
 
 def test_what_was_done_before_a_run_was_suspended_counts_as_progress(timed: Plant, clock: FakeClock):
     run = timed.create()
-    for attempt in range(1, MOST_LOSSES + 2):
+    for attempt in range(1, MAX_LOSSES + 2):
         begin_late(timed, clock, run, attempt)
-        if attempt == MOST_LOSSES:
+        if attempt == MAX_LOSSES:
             timed.finish_task(run, attempt, "load")
             timed.ask(of_pauses.SuspendFlowRun(run=run))
             timed.exit(run, attempt, ExitReason.DRAINED)
@@ -248,7 +248,7 @@ def test_what_was_done_before_a_run_was_suspended_counts_as_progress(timed: Plan
 
 def test_a_task_that_completed_counts_as_progress(timed: Plant, clock: FakeClock):
     run = timed.create()
-    for attempt in range(1, MOST_CRASHES + 3):
+    for attempt in range(1, MAX_CRASHES + 3):
         begin_late(timed, clock, run, attempt)
         timed.finish_task(run, attempt, f"load-{attempt}")
         timed.exit(run, attempt, ExitReason.CRASHED)

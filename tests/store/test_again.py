@@ -41,7 +41,7 @@ def test_trying_again_has_an_end(kind: type[errors.StoreError], seconds: float, 
 
     with pytest.raises(kind):
         again.until_done(attempt, clock)
-    assert 3 <= len(tries) <= again.MOST_TRIES
+    assert 3 <= len(tries) <= again.MAX_TRIES
     assert tries[-1] <= limit
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.waiting import until
 
 from penstock import errors
-from penstock.store.gathering import MOST_WEIGHT, Gathering
+from penstock.store.gathering import MAX_WEIGHT, Gathering
 
 SOON = 20.0
 
@@ -62,7 +62,7 @@ def test_those_who_come_while_another_is_seen_to_are_seen_to_together():
 
 def test_so_much_is_done_at_once_and_not_more():
     busy = Busy(echo)
-    answers = [each.result(SOON) for each in busy.then("b", "c", "d", weight=MOST_WEIGHT // 2)]
+    answers = [each.result(SOON) for each in busy.then("b", "c", "d", weight=MAX_WEIGHT // 2)]
 
     assert answers == ["B", "C", "D"]
     assert busy.portions == [["b", "c"], ["d"]]
@@ -70,7 +70,7 @@ def test_so_much_is_done_at_once_and_not_more():
 
 def test_a_wish_that_weighs_more_than_that_comes_alone():
     busy = Busy(echo)
-    busy.then("b", "c", weight=MOST_WEIGHT * 2)
+    busy.then("b", "c", weight=MAX_WEIGHT * 2)
 
     assert busy.portions == [["b"], ["c"]]
 

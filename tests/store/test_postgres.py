@@ -13,7 +13,7 @@ from tests.postgres import PASSWORD, Cluster
 from penstock import errors
 from penstock.store import sql
 from penstock.store.interface import SCHEMA_VERSION, Transaction
-from penstock.store.postgres_bulk import LEAST_ROWS, MOST_ROWS
+from penstock.store.postgres_bulk import LEAST_ROWS, MAX_ROWS
 from penstock.store.rows import CursorRow, EventRow, pack
 from penstock.store.sql import Statement
 from penstock.store.wakes import EVERYTHING
@@ -472,7 +472,7 @@ def test_an_older_server_is_refused(postgres_url: str, monkeypatch: pytest.Monke
         PostgresStore.open(postgres_url, write=True)
 
 
-@pytest.mark.parametrize("count", [1, LEAST_ROWS - 1, LEAST_ROWS, MOST_ROWS + 1])
+@pytest.mark.parametrize("count", [1, LEAST_ROWS - 1, LEAST_ROWS, MAX_ROWS + 1])
 def test_many_rows_are_kept_as_one_by_one(store: Any, count: int):
     data = [bytes([number % 256, 0, 255]) for number in range(count)]
     with store.transaction() as tx:

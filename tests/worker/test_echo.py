@@ -38,12 +38,12 @@ def test_who_writes_does_not_wait_for_who_reads_and_what_is_dropped_is_counted()
     shown = Echo(out)
     shown.write("first")
     assert out.reached.wait(60)
-    for _ in range(echo.MOST_LINES + 5):
+    for _ in range(echo.MAX_LINES + 5):
         shown.write("more\nthan one")
     out.let_go.set()
     shown.close(60)
 
-    assert out.getvalue().count("more") == echo.MOST_LINES
+    assert out.getvalue().count("more") == echo.MAX_LINES
     assert out.getvalue().endswith("(10 lines were not shown: they came faster than they are read)\n")
 
 

@@ -38,7 +38,7 @@ def test_what_is_no_text_shows_as_such():
 def test_a_line_without_end_is_cut_off_and_its_length_told():
     (line,) = lines_of(*[b"x" * 1000] * 1000)
 
-    assert line == "x" * output.MOST_BYTES + "… (1000000 bytes)"
+    assert line == "x" * output.MAX_BYTES + "… (1000000 bytes)"
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))

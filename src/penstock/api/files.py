@@ -29,7 +29,7 @@ from penstock.orchestration.kept_files import KeptFile
 
 MEDIA_TYPE = "application/octet-stream"
 
-MOST_BUNDLE_BYTES = 256 << 20
+MAX_BUNDLE_BYTES = 256 << 20
 """The largest bundle of code that is taken."""
 
 SLOWEST_SECONDS = 60.0
@@ -49,7 +49,7 @@ def routes(context: Context) -> list[HTTPRouteHandler]:
         "/bundles/{digest:str}",
         name="put_bundle",
         opt={NEEDS: frozenset({Permission.AUTHOR})},
-        request_max_body_size=MOST_BUNDLE_BYTES,
+        request_max_body_size=MAX_BUNDLE_BYTES,
     )
     async def put_bundle(request: Request[Any, Any, Any]) -> Response[bytes]:
         digest = _digest(request)

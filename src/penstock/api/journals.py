@@ -22,7 +22,7 @@ from penstock.store.interface import Store
 
 MEDIA_TYPE = "application/vnd.penstock.journal"
 
-MOST_BYTES = MAX_PAYLOAD + (1 << 20)
+MAX_BYTES = MAX_PAYLOAD + (1 << 20)
 """The longest record comes through. Who ships sends less at a time."""
 
 NEXT = "penstock-next"
@@ -35,7 +35,7 @@ _PIECES = msgspec.msgpack.Decoder(list[Piece])
 def routes(context: Context) -> list[HTTPRouteHandler]:
     """Below ``/api``."""
 
-    @post("/journal", name="take_journal", status_code=HTTPStatus.OK, opt=_NEEDS, request_max_body_size=MOST_BYTES)
+    @post("/journal", name="take_journal", status_code=HTTPStatus.OK, opt=_NEEDS, request_max_body_size=MAX_BYTES)
     async def take(request: Request[Any, Any, Any]) -> Response[bytes]:
         body = await bytes_of(request)
         check_type(request, MEDIA_TYPE, "application/msgpack")

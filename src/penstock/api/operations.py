@@ -21,7 +21,7 @@ from penstock.core.operations import Operation
 from penstock.orchestration import asking
 from penstock.orchestration.asking import Answer
 
-MOST_BYTES = 10 << 20
+MAX_BYTES = 10 << 20
 """The largest body that is taken."""
 
 
@@ -56,7 +56,7 @@ def route(context: Context, operation: Operation) -> HTTPRouteHandler:
         name=operation.name,
         status_code=HTTPStatus.OK,
         opt={NEEDS: needs(operation), WAITS: "wait_seconds" in operation.request.__struct_fields__},
-        request_max_body_size=MOST_BYTES,
+        request_max_body_size=MAX_BYTES,
     )(answer)
 
 

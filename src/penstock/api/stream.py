@@ -36,12 +36,12 @@ LONGEST_SECONDS = 1800.0
 SAFETY_SECONDS = 5.0
 """The log is looked at so often, even if nothing was heard."""
 
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 """In one message."""
 REMEMBERED = 5000
 """So many events are at hand. Whoever is further behind is told of the gap, and asks anew for what it shows."""
-MOST_LISTENERS = 500
-MOST_TOPICS = 100
+MAX_LISTENERS = 500
+MAX_TOPICS = 100
 
 PLAIN_TOPICS = frozenset({"events", "runs", "workers", "schedules"})
 
@@ -62,8 +62,8 @@ class Feed:
 
     async def join(self, woken: asyncio.Event) -> None:
         """Set ``woken`` whenever there are new events, until `leave`. Raises `StoreBusy` when too many listen."""
-        if len(self._listening) >= MOST_LISTENERS:
-            raise errors.StoreBusy(f"There are {MOST_LISTENERS} listeners already", hint="try again later")
+        if len(self._listening) >= MAX_LISTENERS:
+            raise errors.StoreBusy(f"There are {MAX_LISTENERS} listeners already", hint="try again later")
         self._listening.add(woken)
         try:
             async with self._begun:
@@ -87,12 +87,12 @@ class Feed:
         return await self._context.in_thread(_latest, self._context.store)
 
     async def after(self, cursor: int) -> list[Event] | None:
-        """Events that follow, at most `MOST_EVENTS` of them; None if more than `REMEMBERED` do."""
+        """Events that follow, at most `MAX_EVENTS` of them; None if more than `REMEMBERED` do."""
         if cursor >= self._begins_after:
             found = list(takewhile(lambda event: event.sequence > cursor, reversed(self._events)))
-            return found[::-1][:MOST_EVENTS]
+            return found[::-1][:MAX_EVENTS]
         found = await self._context.in_thread(_page, self._context.store, cursor, REMEMBERED + 1)
-        return None if len(found) > REMEMBERED else found[:MOST_EVENTS]
+        return None if len(found) > REMEMBERED else found[:MAX_EVENTS]
 
     async def _follow(self) -> None:
         with self._context.wakes.following("events") as followed:
@@ -174,8 +174,8 @@ async def _messages(
 
 def _topics(given: str) -> frozenset[str]:
     topics = frozenset(filter(None, given.split(",")))
-    if not topics or len(topics) > MOST_TOPICS:
-        raise errors.UsageError(f"`topics` are 1 to {MOST_TOPICS}, with commas between them")
+    if not topics or len(topics) > MAX_TOPICS:
+        raise errors.UsageError(f"`topics` are 1 to {MAX_TOPICS}, with commas between them")
     for topic in topics:
         kind, colon, what = topic.partition(":")
         if topic not in PLAIN_TOPICS and not (kind in {"run", "logs"} and colon and 0 < len(what) <= 100):

@@ -13,7 +13,7 @@ from penstock.core import schedule_words
 from penstock.core.deployments import DeploymentSpec, ScheduleSpec
 from penstock.sdk.deployments import Prepared
 
-MOST_SHOWN = 120
+MAX_SHOWN = 120
 """A longer value is cut off."""
 
 
@@ -59,4 +59,4 @@ def _changes(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else output.as_json(value)
     text = one_line(text)
-    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

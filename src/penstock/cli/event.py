@@ -15,7 +15,7 @@ from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session, refuse_together
 from penstock.cli.table import Cell, Column
 from penstock.cli.terminal import one_line
-from penstock.core.operations import MOST_ITEMS, Page
+from penstock.core.operations import MAX_ITEMS, Page
 from penstock.core.operations.events import ListEvents
 from penstock.core.operations.flow_runs import GetFlowRun
 from penstock.core.runs import Event
@@ -83,12 +83,12 @@ def ls(
 
 
 def _last(here: Session, wanted: ListEvents, limit: int) -> Sequence[Event]:
-    if limit <= MOST_ITEMS:
+    if limit <= MAX_ITEMS:
         return here.ask(msgspec.structs.replace(wanted, tail=True, limit=limit)).items
     # There is no way to go back by pages: all of them, of which the last stay.
     found: list[Event] = []
     after: str | None = None
-    while page := here.ask(msgspec.structs.replace(wanted, limit=MOST_ITEMS, after=after)):
+    while page := here.ask(msgspec.structs.replace(wanted, limit=MAX_ITEMS, after=after)):
         found = (found + page.items)[-limit:]
         after = page.next
     return found

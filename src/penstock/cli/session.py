@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from penstock import clock, errors, settings
 from penstock.cli.options import GlobalOptions
 from penstock.cli.terminal import Terminal
-from penstock.core.operations import MOST_ITEMS, Page, Request
+from penstock.core.operations import MAX_ITEMS, Page, Request
 
 if TYPE_CHECKING:
     from penstock.core.ports import Orchestrator
@@ -76,7 +76,7 @@ class Session:
         """The first items of a list, at most so many, page by page; ``next`` tells whether there are more."""
         found: list[T] = []
         while True:
-            wanted: Any = msgspec.structs.replace(request, limit=min(limit - len(found), MOST_ITEMS))
+            wanted: Any = msgspec.structs.replace(request, limit=min(limit - len(found), MAX_ITEMS))
             page: Page[T] = self.ask(wanted)
             found += page.items
             if page.next is None or len(found) >= limit:

@@ -36,7 +36,7 @@ PAUSES = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 """Between tries to reach a server that is away; the last one again and again."""
 AWAY_SECONDS = 1.0
 """A server that cannot be reached for so long is away."""
-MOST_AT_ONCE = 32
+MAX_AT_ONCE = 32
 """Of attempts whose process is gone, so many are sent at the same time."""
 
 
@@ -94,7 +94,7 @@ class HomeShipper:
         entries = [entry for entry in self.outbox.entries() if entry.url == self.server.url]
         with self._changed:
             begun = {entry.run_id for entry in (*self._wards, *self._given_up)}
-            room = MOST_AT_ONCE - len(self._wards)
+            room = MAX_AT_ONCE - len(self._wards)
             for entry in entries:
                 if entry.run_id in begun:
                     continue

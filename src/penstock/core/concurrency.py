@@ -20,7 +20,7 @@ from penstock.core.wording import counted
 TAG = "tag:"
 """A limit whose name begins so holds the task runs that have the tag of the rest of its name."""
 
-MOST_SLOTS = 1_000_000
+MAX_SLOTS = 1_000_000
 LONGEST_NAME = 200
 
 _NAMED = 3
@@ -140,8 +140,8 @@ def wants_of(limits: Iterable[ConcurrencyLimit], key: str, occupy: int) -> list[
 
 def check_slots(occupy: int) -> int:
     """The number of slots, if it is one. Raises `UsageError`."""
-    if isinstance(occupy, bool) or not 1 <= occupy <= MOST_SLOTS:
-        raise errors.UsageError(f"`occupy` is 1 to {MOST_SLOTS}, not: `{occupy}`")
+    if isinstance(occupy, bool) or not 1 <= occupy <= MAX_SLOTS:
+        raise errors.UsageError(f"`occupy` is 1 to {MAX_SLOTS}, not: `{occupy}`")
     return occupy
 
 
@@ -149,10 +149,10 @@ def check_limit(name: str, limit: int, slot_decay_per_second: float) -> None:
     """Raise `UsageError` for what cannot be a limit."""
     if not 1 <= len(name) <= LONGEST_NAME or name != name.strip() or not name.isprintable() or name == TAG:
         raise errors.UsageError(f"The name of a limit is 1 to {LONGEST_NAME} printable characters: `{name}`")
-    if not 0 <= limit <= MOST_SLOTS:
-        raise errors.UsageError(f"A concurrency limit is 0 to {MOST_SLOTS}, not: `{limit}`")
-    if not 0 <= slot_decay_per_second <= MOST_SLOTS:
-        raise errors.UsageError(f"`slot_decay_per_second` is 0 to {MOST_SLOTS}, not: `{slot_decay_per_second}`")
+    if not 0 <= limit <= MAX_SLOTS:
+        raise errors.UsageError(f"A concurrency limit is 0 to {MAX_SLOTS}, not: `{limit}`")
+    if not 0 <= slot_decay_per_second <= MAX_SLOTS:
+        raise errors.UsageError(f"`slot_decay_per_second` is 0 to {MAX_SLOTS}, not: `{slot_decay_per_second}`")
 
 
 # ── rates ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,7 @@ _STAND_IN_WIDTH = 6.0
 _MARGIN = 16.0
 _SLACK = 1.2
 _PADDING = 14.0
-_MOST_TEXT_WIDTH = 220.0
+_MAX_TEXT_WIDTH = 220.0
 _SWEEPS = 8
 _PATIENCE = 2
 
@@ -365,10 +365,10 @@ def text_width(text: str) -> float:
 
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
-    if text_width(text) <= _MOST_TEXT_WIDTH:
+    if text_width(text) <= _MAX_TEXT_WIDTH:
         return text
-    count = min(len(text), int(_MOST_TEXT_WIDTH / 4))
-    while text_width(text[:count]) > _MOST_TEXT_WIDTH - 13:
+    count = min(len(text), int(_MAX_TEXT_WIDTH / 4))
+    while text_width(text[:count]) > _MAX_TEXT_WIDTH - 13:
         count -= 1
     return f"{text[:count]}…"
 

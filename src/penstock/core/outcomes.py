@@ -13,7 +13,7 @@ from penstock import errors
 from penstock.core import plain_text, states
 from penstock.core.states import State, StateType
 
-MOST_TEXT = 10_000
+MAX_TEXT = 10_000
 """So many characters of what an exception says are recorded as a state's message."""
 
 
@@ -124,7 +124,7 @@ def describe(error: BaseException) -> str:
         text = error.message if isinstance(error, errors.PenstockError) else str(error)
     except Exception as broken:  # noqa: BLE001  the user's __str__
         text = f"(its text raises {type(broken).__name__})"
-    if len(text) > MOST_TEXT:
-        text = f"{text[:MOST_TEXT]}… ({len(text)} characters)"
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}… ({len(text)} characters)"
     text = plain_text.in_utf8(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,10 +14,10 @@ import msgspec
 
 from penstock.core.suggestions import did_you_mean
 
-MOST_SHOWN = 60
+MAX_SHOWN = 60
 """Of a value that does not fit, so many characters are shown."""
-MOST_PROBLEMS = 20
-MOST_STEPS = 100_000
+MAX_PROBLEMS = 20
+MAX_STEPS = 100_000
 """Of a pattern with a value; a schema is somebody's text, and must not keep a server busy."""
 
 
@@ -41,8 +41,8 @@ def problems(schema: Mapping[str, Any], parameters: Mapping[str, Any], *, comple
     for name, value in parameters.items():
         if name in properties and not _is_its_default(name, value, schema):
             found += _misfits(name, value, schema)
-    if len(found) > MOST_PROBLEMS:
-        found[MOST_PROBLEMS:] = [f"… and {len(found) - MOST_PROBLEMS} more"]
+    if len(found) > MAX_PROBLEMS:
+        found[MAX_PROBLEMS:] = [f"… and {len(found) - MAX_PROBLEMS} more"]
     return found
 
 
@@ -110,7 +110,7 @@ def _validator(name: str, schema: Mapping[str, Any]) -> Any:
                 whole,
                 formats=FORMATS,
                 validate_formats=True,
-                pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=MOST_STEPS),
+                pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=MAX_STEPS),
                 offline=True,
             )
         except (ValueError, jsonschema_rs.ReferencingError) as error:
@@ -233,7 +233,7 @@ def _at(document: Any, path: Iterable[Any]) -> Any:
 
 def _shown(value: Any) -> str:
     text = msgspec.json.encode(value, enc_hook=str).decode()
-    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 
 def _holds_secret(described: Any, schema: Mapping[str, Any]) -> bool:

@@ -16,13 +16,13 @@ from penstock.core import wall_time
 
 LONGEST = 6500
 """More characters than this are refused, as by Prefect."""
-MOST_COUNT = 10_000
+MAX_COUNT = 10_000
 """A larger COUNT is refused: each occurrence up to it has to be looked at."""
-MOST_INTERVAL = 100_000
-MOST_RULES = 20
-MOST_TIMES_A_DAY = 1440
+MAX_INTERVAL = 100_000
+MAX_RULES = 20
+MAX_TIMES_A_DAY = 1440
 """As many as there are minutes. BYHOUR, BYMINUTE and BYSECOND of a rule by days or longer name no more."""
-MOST_STEPS = 100_000
+MAX_STEPS = 100_000
 """So many times of its FREQ are looked at for the next occurrence. What comes more rarely held up whoever asks."""
 DEFAULT_START = datetime(2020, 1, 1)  # noqa: DTZ001  a wall time
 """DTSTART when there is none, as in Prefect. (dateutil would take the time of day at which it is asked.)"""
@@ -42,7 +42,7 @@ class Recurrence(NamedTuple):
 
         together: Any = rruleset()
         # More than when it was read: from other days on it may be further to the next one.
-        patience = _Patience(MOST_STEPS if self.except_rules else 5 * MOST_STEPS)
+        patience = _Patience(MAX_STEPS if self.except_rules else 5 * MAX_STEPS)
         for rule in self.rules:
             together.rrule(_with_patience(_moved_close_to(after, rule), patience))
         for rule in self.except_rules:
@@ -79,8 +79,8 @@ def read(text: str, zone: str) -> Recurrence:
     where = wall_time.zone(zone)
     lines = _lines(text)
     start = _start(lines, where)
-    if sum(line.name in ("RRULE", "EXRULE") for line in lines) > MOST_RULES:
-        raise errors.UsageError(f"A recurrence can have at most {MOST_RULES} rules", hint="give several schedules")
+    if sum(line.name in ("RRULE", "EXRULE") for line in lines) > MAX_RULES:
+        raise errors.UsageError(f"A recurrence can have at most {MAX_RULES} rules", hint="give several schedules")
     rules = [_rule(line.value, start, where) for line in lines if line.name == "RRULE"]
     except_rules = [_rule(line.value, start, where) for line in lines if line.name == "EXRULE"]
     dates = _dates("RDATE", lines, where)
@@ -150,17 +150,17 @@ def _rule(value: str, start: datetime, where: tzinfo) -> Any:
     from dateutil.rrule import rrulestr  # noqa: PLC0415  as above
 
     options = options_of(value)
-    interval = _whole_number(options, "INTERVAL", MOST_INTERVAL)
-    count = _whole_number(options, "COUNT", MOST_COUNT)
+    interval = _whole_number(options, "INTERVAL", MAX_INTERVAL)
+    count = _whole_number(options, "COUNT", MAX_COUNT)
     until = options.pop("UNTIL", None)
     if count is not None and until is not None:
         raise errors.UsageError(f"A recurrence rule can have no more than one of COUNT and UNTIL: `{value}`")
     options.pop("COUNT", None)
     try:
         rule: Any = rrulestr(";".join(f"{name}={option}" for name, option in options.items()), dtstart=start)
-        if len(rule._timeset or ()) > MOST_TIMES_A_DAY:  # noqa: SLF001  as below
+        if len(rule._timeset or ()) > MAX_TIMES_A_DAY:  # noqa: SLF001  as below
             raise errors.UsageError(
-                f"A recurrence rule can name at most {MOST_TIMES_A_DAY} times of a day: `{value}`",
+                f"A recurrence rule can name at most {MAX_TIMES_A_DAY} times of a day: `{value}`",
                 hint="`FREQ=MINUTELY` and `FREQ=SECONDLY` come more often",
             )
         comes = _ever_comes(rule, interval or 1)
@@ -201,7 +201,7 @@ def _ever_comes(rule: Any, interval: int) -> bool:
     if unit and "byeaster" not in _written(rule):
         close = rule._dtstart.replace(year=9599, day=min(rule._dtstart.day, 28))  # noqa: SLF001  as above
         rule = rule.replace(dtstart=_whole_steps(rule._dtstart, close, interval * unit))  # noqa: SLF001  as above
-    return next(iter(_with_patience(rule, _Patience(2 * MOST_STEPS))), None) is not None
+    return next(iter(_with_patience(rule, _Patience(2 * MAX_STEPS))), None) is not None
 
 
 def _last_of(rule: Any, count: int) -> datetime | None:
@@ -217,7 +217,7 @@ def _last_of(rule: Any, count: int) -> datetime | None:
 class _Patience:
     """How many steps may still be taken for the next occurrence, by all rules of a set together."""
 
-    def __init__(self, steps: int = MOST_STEPS) -> None:
+    def __init__(self, steps: int = MAX_STEPS) -> None:
         self._steps = self._left = steps
 
     def renew(self) -> None:

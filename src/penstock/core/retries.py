@@ -9,7 +9,7 @@ import msgspec
 
 from penstock import errors
 
-MOST_DELAYS = 50
+MAX_DELAYS = 50
 """No more delays than this can be listed, as in Prefect; the last one repeats."""
 
 
@@ -67,7 +67,7 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     factor = _number(backoff_factor, "backoff_factor")
 
     def delays(retries: int) -> list[float]:
-        return [factor * 2**n for n in range(min(retries, MOST_DELAYS))]
+        return [factor * 2**n for n in range(min(retries, MAX_DELAYS))]
 
     return delays
 
@@ -79,9 +79,9 @@ def _delays(given: Any, retries: int) -> tuple[float, ...]:
         return ()
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         return (_number(given, "retry_delay_seconds"),)
-    if len(given) > MOST_DELAYS:
+    if len(given) > MAX_DELAYS:
         raise errors.UsageError(
-            f"retry_delay_seconds can list at most {MOST_DELAYS} delays: `{len(given)}`",
+            f"retry_delay_seconds can list at most {MAX_DELAYS} delays: `{len(given)}`",
             hint="the last delay repeats, so later ones that are equal can be left out",
         )
     return tuple(_number(delay, "retry_delay_seconds") for delay in given)

@@ -24,7 +24,7 @@ from penstock.core import cron, recurrence, wall_time
 DEFAULT_ANCHOR = datetime(2020, 1, 1)  # noqa: DTZ001  a wall time
 """What intervals are counted from when nothing is said: midnight of a day long ago, in the schedule's zone."""
 SHORTEST_INTERVAL = timedelta(seconds=1)
-MOST_TIMES = 1000
+MAX_TIMES = 1000
 DAY = timedelta(days=1)
 
 
@@ -138,8 +138,8 @@ def _checked_anchor(given: datetime | None, zone: tzinfo) -> datetime:
 
 def _checked_times(given: Any, zone: tzinfo) -> tuple[datetime, ...]:
     times: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
-    if not 1 <= len(times) <= MOST_TIMES:
-        raise errors.UsageError(f"A one-off schedule has 1 to {MOST_TIMES} times: `{len(times)}`")
+    if not 1 <= len(times) <= MAX_TIMES:
+        raise errors.UsageError(f"A one-off schedule has 1 to {MAX_TIMES} times: `{len(times)}`")
     return tuple(sorted({_instant(time, "A time of a one-off schedule", zone) for time in times}))
 
 

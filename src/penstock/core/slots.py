@@ -20,8 +20,8 @@ from penstock.core.schedules import Schedule, latest_occurrences, next_occurrenc
 CatchUp: TypeAlias = Literal["latest", "all", "skip"]
 Overlap: TypeAlias = Literal["allow", "skip", "queue_one", "cancel_running"]
 
-MOST_LIMIT = 1000
-MOST_COUNTED = 1000
+MAX_LIMIT = 1000
+MAX_COUNTED = 1000
 """How far the slots of a `NotRun` are counted."""
 ONCE_AT_MOST = 20
 """More slots than this at once are paced, too, when they are on time."""
@@ -50,7 +50,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for option, known in (("catchup", ("latest", "all", "skip")), ("overlap", OVERLAPS)):
             if (given := getattr(self, option)) not in known:
                 raise errors.UsageError(f"{option} is one of {', '.join(known)}: `{given}`")
-        for option, most in (("limit", MOST_LIMIT), ("batch", MOST_LIMIT)):
+        for option, most in (("limit", MAX_LIMIT), ("batch", MAX_LIMIT)):
             if not 1 <= (given := getattr(self, option)) <= most:
                 raise errors.UsageError(f"{option} has to be a whole number, 1 to {most}: `{given}`")
         for option in ("window", "pace", "grace"):
@@ -115,7 +115,7 @@ class NotRun(msgspec.Struct, frozen=True):
     last: datetime
     reason: Reason
     count: int | None
-    """How many; None when there are more than were counted (`MOST_COUNTED`)."""
+    """How many; None when there are more than were counted (`MAX_COUNTED`)."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -201,8 +201,8 @@ def _stretch(
 
 def _not_run(schedule: Schedule, first: datetime, last: datetime, reason: Reason) -> NotRun:
     before = first - datetime.resolution
-    counted = sum(1 for _ in occurrences(schedule, before, last, MOST_COUNTED + 1))
-    return NotRun(first, last, reason, counted if counted <= MOST_COUNTED else None)
+    counted = sum(1 for _ in occurrences(schedule, before, last, MAX_COUNTED + 1))
+    return NotRun(first, last, reason, counted if counted <= MAX_COUNTED else None)
 
 
 def _without_overlap(

@@ -24,9 +24,9 @@ GRACE_SECONDS = 30.0
 """Between SIGTERM and SIGKILL."""
 LATE_SECONDS = 5.0
 """A run that is due for longer, and not claimed, is Late."""
-MOST_CRASHES = 3
+MAX_CRASHES = 3
 """So many attempts whose process died, without a newly finished task, and a run is set aside as poison."""
-MOST_LOSSES = 10
+MAX_LOSSES = 10
 """The same for attempts that ended with what was around them: it may be the run that takes its worker down."""
 POLL_SECONDS = 30.0
 """How long a question for work waits for an answer."""
@@ -147,7 +147,7 @@ def sequel(*, reason: ExitReason, is_cancelling: bool, on_crash: OnCrash, crashe
         return Sequel.RESUME
     if on_crash == "fail":
         return Sequel.CRASH
-    is_poison = losses >= MOST_LOSSES if reason is ExitReason.LOST else crashes >= MOST_CRASHES
+    is_poison = losses >= MAX_LOSSES if reason is ExitReason.LOST else crashes >= MAX_CRASHES
     return Sequel.POISON if is_poison else Sequel.RESUME
 
 

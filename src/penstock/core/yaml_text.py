@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_BYTES = 1 << 20
-MOST_DEPTH = 60
-MOST_VALUES = 20_000
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 60
+MAX_VALUES = 20_000
 """So many values may a file have, each counted as often as it is referred to."""
 
 _TAGS = frozenset(
@@ -189,7 +189,7 @@ def load(text: str, where: str) -> Any:
     """What a file holds, with all that is around it; `dump` writes it again. Raises as `parse`."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415  only where YAML is read
 
-    if len(text) > MOST_BYTES:
+    if len(text) > MAX_BYTES:
         raise errors.DeploymentFileError(f"{where}: Larger than a file of deployments may be, which is 1 MiB")
     try:
         _refuse_what_is_too_much(text, where)
@@ -255,10 +255,10 @@ def _refuse_what_is_too_much(text: str, where: str) -> None:
             total += 1
             if anchor:
                 sizes[anchor] = 1
-        if len(open_nodes) > MOST_DEPTH:
-            raise errors.DeploymentFileError(f"{where}, line {line}: Nested more than {MOST_DEPTH} deep")
-        if total > MOST_VALUES:
-            raise errors.DeploymentFileError(f"{where}, line {line}: More than {MOST_VALUES:,} values")
+        if len(open_nodes) > MAX_DEPTH:
+            raise errors.DeploymentFileError(f"{where}, line {line}: Nested more than {MAX_DEPTH} deep")
+        if total > MAX_VALUES:
+            raise errors.DeploymentFileError(f"{where}, line {line}: More than {MAX_VALUES:,} values")
 
 
 def _plain(value: Any) -> Any:

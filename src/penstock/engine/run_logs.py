@@ -23,7 +23,7 @@ def logger_of(context: RunContext) -> str:
     return FLOW_RUNS if context is context.flow else TASK_RUNS
 
 
-MOST_TEXT = 1 << 20
+MAX_TEXT = 1 << 20
 """A line of the log is cut off after so many characters."""
 
 
@@ -35,8 +35,8 @@ def say(context: RunContext, level: int, logger: str, message: str) -> None:
         sys.stderr.write(f"{message}\n")
         return
     task_run_id = None if context is context.flow else context.id
-    if len(message) > MOST_TEXT:
-        message = f"{message[:MOST_TEXT]}… ({len(message)} characters)"
+    if len(message) > MAX_TEXT:
+        message = f"{message[:MAX_TEXT]}… ({len(message)} characters)"
     message = plain_text.in_utf8(message)
     attempt.journal.append(records.LogLine(at, context.flow.id, task_run_id, level, logger, message))
     attempt.log(context, at, level, message)

@@ -27,7 +27,7 @@ from penstock.core.concurrency import Bucket, Place, SlotHolder, Taken, take_tok
 
 LOOK_SECONDS = 0.2
 """How often those who wait look whether a holder has died. Those who release slots tell them at once."""
-MOST_PLACES = 16
+MAX_PLACES = 16
 """As many as fit into the name of a file."""
 
 _MIDDLE_PRIORITY = 1 << 31
@@ -61,10 +61,8 @@ class SlotFolder:
         Whoever waits looks now and then what has become of its wishes: ``renewed(wishes)`` says.
         """
         wanted = sorted(wishes)
-        if len(wanted) > MOST_PLACES:
-            raise errors.UsageError(
-                f"Slots of {MOST_PLACES} limits at most can be had at once, not of: `{len(wanted)}`"
-            )
+        if len(wanted) > MAX_PLACES:
+            raise errors.UsageError(f"Slots of {MAX_PLACES} limits at most can be had at once, not of: `{len(wanted)}`")
         booking = LocalBooking(self, wanted, holder, renewed, self._clock)
         with self.deciding():
             booking.decide()

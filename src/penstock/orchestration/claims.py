@@ -19,10 +19,10 @@ from penstock.store.rows import FlowRow, texts_in
 from penstock.store.work import WorkRow
 from penstock.store.work_pools import PoolRow, QueueRow, WorkerRow
 
-MOST_CLAIMS = 100
+MAX_CLAIMS = 100
 """So many runs a worker is given at once."""
 
-MOST_LOOKED_AT = 1000
+MAX_LOOKED_AT = 1000
 
 
 def claim_together(
@@ -51,7 +51,7 @@ def claim_together(
         else:
             answers.append([])
             served = tuple(row.name for row in queues if worker.serves(row.name))
-            limit = min(each.limit, MOST_CLAIMS)
+            limit = min(each.limit, MAX_CLAIMS)
             # A worker that stops may still wait for an answer, which nobody will read.
             if worker.status == "online" and not pool.paused and served and limit >= 1:
                 wishes.append(_Wish(len(answers) - 1, worker, served, limit))
@@ -133,7 +133,7 @@ def _candidates(
         return []
     full = [each for each, places in room.deployments.items() if places <= 0]
     # With limits, some of those whose turn it is may not fit, and others behind them may.
-    looked_at = max(MOST_LOOKED_AT, wanted) if room.queues or room.deployments else wanted
+    looked_at = max(MAX_LOOKED_AT, wanted) if room.queues or room.deployments else wanted
     found = tx.work.candidates(
         pool=pool.name, queues=_by_priority(is_open), full=full, now=tx.now, limit=looked_at + len(taken)
     )

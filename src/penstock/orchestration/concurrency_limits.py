@@ -18,7 +18,7 @@ from penstock.core.work import LEASE_SECONDS
 from penstock.store.concurrency_limits import BookingRow, LimitRow
 from penstock.store.interface import Store, Transaction
 
-MOST_TOLD = 200
+MAX_TOLD = 200
 """So many holders of a limit are told, and so many who wait."""
 NAMED = 5
 """So many holders are told to those who wait."""
@@ -56,8 +56,8 @@ def get_concurrency_limit(tx: Transaction, given: ask.GetConcurrencyLimit) -> as
     row = limit_of(tx, given.name)
     return ask.LimitInUse(
         limit=_view(row, tx.concurrency_limits.counts()),
-        holders=tx.concurrency_limits.holders(row.name, "held", limit=MOST_TOLD),
-        waiting=tx.concurrency_limits.holders(row.name, "waiting", limit=MOST_TOLD),
+        holders=tx.concurrency_limits.holders(row.name, "held", limit=MAX_TOLD),
+        waiting=tx.concurrency_limits.holders(row.name, "waiting", limit=MAX_TOLD),
     )
 
 
@@ -238,7 +238,7 @@ def _let_in(tx: Transaction, places: Iterable[Place]) -> None:
 def _room(tx: Transaction, place: Place) -> int:
     row = tx.concurrency_limits.limit(place.limit)
     if row is None or not row.active:
-        return concurrency.MOST_SLOTS
+        return concurrency.MAX_SLOTS
     return row.slots - tx.concurrency_limits.held(place)
 
 

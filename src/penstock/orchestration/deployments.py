@@ -30,11 +30,11 @@ from penstock.orchestration.work_pools import pool_of, queue_of
 from penstock.store.deployments import FIRST, DeploymentRow, ScheduleRow, as_json
 from penstock.store.interface import Transaction
 
-MOST_OCCURRENCES = 1000
+MAX_OCCURRENCES = 1000
 FAR_FUTURE = 1 << 60
 LONGEST_SHOWN = 500
 """Characters of a run's name, and of a tag."""
-MOST_TAGS = 100
+MAX_TAGS = 100
 END_OF_TIME = 253_370_764_800_000_000
 """The year 9999, which calendars do not go beyond."""
 
@@ -131,8 +131,8 @@ def resume_schedule(tx: Transaction, given: ask.ResumeSchedule) -> Deployment:
 
 def preview_occurrences(tx: Transaction, given: ask.PreviewOccurrences) -> list[ask.Occurrence]:
     row = deployment_of(tx, given.deployment)
-    if not 1 <= given.count <= MOST_OCCURRENCES:
-        raise errors.UsageError(f"`count` is 1 to {MOST_OCCURRENCES}, not: `{given.count}`")
+    if not 1 <= given.count <= MAX_OCCURRENCES:
+        raise errors.UsageError(f"`count` is 1 to {MAX_OCCURRENCES}, not: `{given.count}`")
     specs = [each.schedule_spec() for each in tx.schedules.of([row.id])]
     if given.schedule is not None:
         specs = [_schedule_of(tx, row, given.schedule).schedule_spec()]
@@ -226,8 +226,8 @@ def _check_shown(given: ask.RunDeployment) -> None:
         raise errors.UsageError(f"`name` has at most {LONGEST_SHOWN} characters")
     if any(len(tag) > LONGEST_SHOWN for tag in given.tags):
         raise errors.UsageError(f"A tag has at most {LONGEST_SHOWN} characters")
-    if len(given.tags) > MOST_TAGS:
-        raise errors.UsageError(f"At most {MOST_TAGS} tags are given to a run, not: `{len(given.tags)}`")
+    if len(given.tags) > MAX_TAGS:
+        raise errors.UsageError(f"At most {MAX_TAGS} tags are given to a run, not: `{len(given.tags)}`")
 
 
 def _micros(seconds: float) -> int:

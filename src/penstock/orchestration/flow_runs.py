@@ -27,10 +27,10 @@ from penstock.store.work import WorkRow, job_to_json
 CANCELLED_BY_HAND = "cancelled_by_hand"
 """The topic of runs whose process on this machine is to be ended."""
 
-MOST_BUCKETS = 366
-MOST_NODES = 10_000
-MOST_PRUNED = 10_000
-MOST_LINES = 1000
+MAX_BUCKETS = 366
+MAX_NODES = 10_000
+MAX_PRUNED = 10_000
+MAX_LINES = 1000
 LATEST = 1 << 60
 
 
@@ -70,8 +70,8 @@ def list_due_flow_runs(tx: Transaction, given: ask.ListDueFlowRuns) -> Page[Flow
 
 
 def count_flow_runs(tx: Transaction, given: ask.CountFlowRuns) -> ask.FlowRunCounts:
-    if not 1 <= given.buckets <= MOST_BUCKETS:
-        raise errors.UsageError(f"`buckets` is 1 to {MOST_BUCKETS}, not: `{given.buckets}`")
+    if not 1 <= given.buckets <= MAX_BUCKETS:
+        raise errors.UsageError(f"`buckets` is 1 to {MAX_BUCKETS}, not: `{given.buckets}`")
     if not 0 <= given.since < given.until <= LATEST:
         raise errors.UsageError("`since` and `until` are times, in microseconds since 1970 UTC, the earlier one first")
     width = -(-(given.until - given.since) // given.buckets)
@@ -109,13 +109,13 @@ def list_flow_run_states(tx: Transaction, given: ask.ListFlowRunStates) -> list[
 
 
 def get_flow_run_graph(tx: Transaction, given: ask.GetFlowRunGraph) -> ask.RunGraph:
-    if not 1 <= given.limit <= MOST_NODES:
-        raise errors.UsageError(f"`limit` is 1 to {MOST_NODES:,}, not: `{given.limit}`")
+    if not 1 <= given.limit <= MAX_NODES:
+        raise errors.UsageError(f"`limit` is 1 to {MAX_NODES:,}, not: `{given.limit}`")
     run = overview.flow_run(tx, given.run)
     page = overview.task_runs(tx, run.id, limit=given.limit)
     subflows: dict[str | None, str] = {}
     if any(each.kind == "subflow" for each in page.items):
-        subflows = {row.parent_task_run_id: row.id for row in tx.flow_runs.page(parent=run.id, limit=MOST_NODES)}
+        subflows = {row.parent_task_run_id: row.id for row in tx.flow_runs.page(parent=run.id, limit=MAX_NODES)}
     nodes = [
         ask.RunNode(
             id=each.id,
@@ -135,8 +135,8 @@ def get_flow_run_graph(tx: Transaction, given: ask.GetFlowRunGraph) -> ask.RunGr
 
 
 def list_logs(tx: Transaction, given: ask.ListLogs) -> ask.Logs:
-    if not 1 <= given.limit <= MOST_LINES:
-        raise errors.UsageError(f"`limit` is 1 to {MOST_LINES:,}, not: `{given.limit}`")
+    if not 1 <= given.limit <= MAX_LINES:
+        raise errors.UsageError(f"`limit` is 1 to {MAX_LINES:,}, not: `{given.limit}`")
     lines = overview.logs(
         tx,
         overview.flow_run(tx, given.run).id,
@@ -156,7 +156,7 @@ def follow_flow_run(tx: Transaction, given: ask.FollowFlowRun) -> ask.Progress:
     run = overview.flow_run(tx, given.run)
     seen_event, _, seen_line = (given.after or "0.0").partition(".")
     event, line = overview.place(seen_event), overview.place(seen_line)
-    events = tx.events.page(run_ids=(run.id,), after=event, limit=MOST_LINES)
+    events = tx.events.page(run_ids=(run.id,), after=event, limit=MAX_LINES)
     lines = overview.logs(
         tx,
         run.id,
@@ -164,7 +164,7 @@ def follow_flow_run(tx: Transaction, given: ask.FollowFlowRun) -> ask.Progress:
         task=given.task,
         since=given.since,
         after=line,
-        limit=MOST_LINES,
+        limit=MAX_LINES,
         subflows=True,
     )
     event = events[-1].sequence if events else event
@@ -194,8 +194,8 @@ def prune_flow_runs(home: Home, store: Store, given: ask.PruneFlowRuns) -> ask.P
     settings = home.settings
     days = settings.retention_days if given.older_than_days is None else given.older_than_days
     keep = settings.retention_runs if given.keep is None else given.keep
-    if days < 0 or keep < 0 or not 1 <= given.at_most <= MOST_PRUNED:
-        raise errors.UsageError(f"Days and runs are not less than 0, and `at_most` is 1 to {MOST_PRUNED:,}")
+    if days < 0 or keep < 0 or not 1 <= given.at_most <= MAX_PRUNED:
+        raise errors.UsageError(f"Days and runs are not less than 0, and `at_most` is 1 to {MAX_PRUNED:,}")
     return retention.prune(home, store, days, keep, dry_run=given.dry_run, at_most=given.at_most)
 
 

@@ -13,7 +13,7 @@ from penstock.orchestration.access import authorize_run
 from penstock.orchestration.fold import CONTROL, Folded, JournalKey, Outcome, as_piece, fold_all
 from penstock.store.interface import Store, Transaction
 
-MOST_PIECES = 10_000
+MAX_PIECES = 10_000
 PAGE_BYTES = 4 << 20
 """About as much is handed out at once."""
 
@@ -54,8 +54,8 @@ def ingest(store: Store, pieces: list[Piece], *, by: Principal) -> list[Receipt]
     A run that was deleted does not come back: what is still sent of it is not kept. Raises `NotAllowed`,
     `CorruptJournal` or `ForeignJournal` at a piece that cannot be: then none is folded.
     """
-    if len(pieces) > MOST_PIECES:
-        raise errors.UsageError(f"At most {MOST_PIECES:,} pieces come at once")
+    if len(pieces) > MAX_PIECES:
+        raise errors.UsageError(f"At most {MAX_PIECES:,} pieces come at once")
     for piece in pieces:
         _check(piece)
 

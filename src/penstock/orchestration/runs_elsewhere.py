@@ -22,7 +22,7 @@ from penstock.store.interface import Store, Transaction
 from penstock.store.rows import FlowRow
 from penstock.store.runs_elsewhere import ElsewhereRow
 
-MOST_RUNS = 10_000
+MAX_RUNS = 10_000
 BATCH = 100
 
 _LARGEST = 1 << 62
@@ -30,8 +30,8 @@ _LARGEST = 1 << 62
 
 def report_alive(tx: Transaction, given: ask.ReportAlive) -> list[Judged]:
     held = sorted((*given.runs, *given.left), key=lambda each: each.run_id)
-    if len(held) > MOST_RUNS:
-        raise errors.UsageError(f"At most {MOST_RUNS:,} runs are told of at once")
+    if len(held) > MAX_RUNS:
+        raise errors.UsageError(f"At most {MAX_RUNS:,} runs are told of at once")
     for each in held:
         if not RUN_ID.match(each.run_id) or not 1 <= each.attempt < _LARGEST:
             raise errors.UsageError(f"No attempt of a run: `{each.attempt}` of `{each.run_id[:100]}`")

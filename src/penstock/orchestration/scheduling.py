@@ -21,7 +21,7 @@ from penstock.store.interface import Store, Transaction
 BATCH = 50
 """So many schedules in one transaction."""
 
-MOST_BATCHES = 20
+MAX_BATCHES = 20
 """Then whoever looks may do something else first, such as end: on a slow machine there is always something due."""
 
 PAUSE_SECONDS = 30.0
@@ -57,7 +57,7 @@ def run_once(store: Store, looking: Looking | None = None) -> Scheduled:
     runs = not_run = 0
     failures: list[str] = []
     skipped: set[tuple[str, str]] = set()
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         batch = store.run(lambda tx: _decide_some(tx, looking, skipped, failures))
         runs += batch.runs
         not_run += batch.not_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock import errors
-from penstock.core.operations import MOST_ITEMS, Page, checked_limit
+from penstock.core.operations import MAX_ITEMS, Page, checked_limit
 from penstock.core.operations import task_runs as ask
 from penstock.core.runs import Explanation, StateChange, StateCount, TaskRun
 from penstock.orchestration import overview, why
@@ -22,8 +22,8 @@ def list_task_runs(tx: Transaction, given: ask.ListTaskRuns) -> Page[TaskRun]:
 
 
 def count_task_runs(tx: Transaction, given: ask.CountTaskRuns) -> list[StateCount]:
-    if len(given.run) > MOST_ITEMS:
-        raise errors.UsageError(f"The task runs of up to {MOST_ITEMS} runs are counted, not of: `{len(given.run)}`")
+    if len(given.run) > MAX_ITEMS:
+        raise errors.UsageError(f"The task runs of up to {MAX_ITEMS} runs are counted, not of: `{len(given.run)}`")
     return tx.task_runs.state_counts(dict.fromkeys(given.run))
 
 

@@ -25,7 +25,7 @@ from penstock.store.rows import texts
 from penstock.store.work import WorkRow, job_to_json
 from penstock.store.work_pools import WorkerRow
 
-MOST_BACKOFF_SECONDS = 60.0
+MAX_BACKOFF_SECONDS = 60.0
 
 
 def register_worker(tx: Transaction, given: ask.RegisterWorker) -> ask.Registered:
@@ -153,7 +153,7 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
     message = message or "Its process is gone"
     if what is Sequel.RESUME:
         times = crashes if crashed else work.losses if reason is ExitReason.LOST else 0
-        delay = min(2.0 ** (times - 1), MOST_BACKOFF_SECONDS) if times > 1 else 0.0
+        delay = min(2.0 ** (times - 1), MAX_BACKOFF_SECONDS) if times > 1 else 0.0
         go_on(tx, work, "Resuming", message, delay_seconds=delay, lost=True, crashed=crashed)
         return what
     count = f"{crashes} crashes without progress"

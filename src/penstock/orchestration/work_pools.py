@@ -13,7 +13,7 @@ from penstock.core.work import Worker, WorkPool, WorkQueue
 from penstock.store.interface import Transaction
 from penstock.store.work_pools import PoolRow, QueueRow, template_to_json
 
-MOST_PREVIEWED = 200
+MAX_PREVIEWED = 200
 
 
 def create_work_pool(tx: Transaction, given: ask.CreateWorkPool) -> WorkPool:
@@ -118,7 +118,7 @@ def preview_work(tx: Transaction, given: ask.PreviewWork) -> list[FlowRun]:
     if not 0 <= given.hours <= 24 * 366:
         raise errors.UsageError(f"`hours` is 0 to {24 * 366}, not: `{given.hours}`")
     until = tx.now + int(given.hours * 3600e6)
-    ids = tx.work.preview(given.pool, given.queue, until, max(1, min(given.limit, MOST_PREVIEWED)))
+    ids = tx.work.preview(given.pool, given.queue, until, max(1, min(given.limit, MAX_PREVIEWED)))
     rows = {row.id: row for row in tx.flow_runs.rows(ids)}
     return [rows[each].view() for each in ids if each in rows]
 

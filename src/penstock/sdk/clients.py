@@ -10,7 +10,7 @@ from penstock.core.operations import Request
 from penstock.core.operations.deployments import DeleteDeployment, GetDeployment, ListDeployments, RunDeployment
 from penstock.core.operations.flow_runs import DeleteFlowRun, GetFlowRun, ListFlowRuns
 from penstock.sdk import plain_json
-from penstock.sdk.deployment_runs import MOST_BYTES
+from penstock.sdk.deployment_runs import MAX_BYTES
 from penstock.sdk.event_loops import in_thread
 from penstock.sdk.runs import environment
 
@@ -49,7 +49,7 @@ class Client:
         idempotency_key: str | None = None,
     ) -> Any:
         """A new run of a deployment, for a worker. Raises `ParameterError` when its parameters do not fit."""
-        plain = plain_json.of(dict(parameters or {}), "The parameters of a deployment's run", MOST_BYTES)
+        plain = plain_json.of(dict(parameters or {}), "The parameters of a deployment's run", MAX_BYTES)
         request = RunDeployment(
             deployment=str(deployment_id),
             parameters=plain,

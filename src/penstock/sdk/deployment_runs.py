@@ -31,7 +31,7 @@ from penstock.sdk.event_loops import in_thread, is_in_event_loop
 from penstock.sdk.runs import environment
 from penstock.settings import Settings
 
-MOST_BYTES = 8 << 20
+MAX_BYTES = 8 << 20
 """Parameters may be that long, as JSON."""
 FIRST_PAUSE_SECONDS = 0.1
 
@@ -141,7 +141,7 @@ class _Wanted:
         self.poll_interval = poll_interval
 
     def request_with(self, parameters: dict[str, Any], **given: Any) -> RunDeployment:
-        plain = plain_json.of(parameters, "The parameters of a deployment's run", MOST_BYTES)
+        plain = plain_json.of(parameters, "The parameters of a deployment's run", MAX_BYTES)
         return msgspec.structs.replace(self.request, parameters=plain, **given)
 
     def steps(self, request: RunDeployment, clock: Clock, *, retried_by: str | None = None) -> Steps:

@@ -28,7 +28,7 @@ from penstock.sdk import infrastructure as kinds
 from penstock.sdk.code_sources import LocalFileSystem
 from penstock.sdk.runs import environment
 
-MOST_BYTES = 8 << 20
+MAX_BYTES = 8 << 20
 """Parameters of a deployment may be that long, as JSON."""
 IN_IMAGES = "/opt/penstock/flows"
 """Where the code of a deployment lies in an image, when nothing else is said."""
@@ -274,7 +274,7 @@ class Deployment:
             description=self.description,
             version=self.version,
             tags=self.tags or (),
-            parameters=plain_json.of(self.parameters or {}, f"The parameters of deployment `{self.name}`", MOST_BYTES),
+            parameters=plain_json.of(self.parameters or {}, f"The parameters of deployment `{self.name}`", MAX_BYTES),
             parameter_openapi_schema=self.parameter_openapi_schema or {},
             enforce_parameter_schema=self.enforce_parameter_schema,
             schedules=self.schedules or (),

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.25
 """How often the home is looked at, where there is no server."""
 PAUSE_SECONDS = 0.5
 """Between two tries to reach a server."""
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """An input may be that long, as JSON."""
 
 
@@ -95,7 +95,7 @@ def _plain(run_input: Any) -> dict[str, Any] | None:
     value = dump(mode="json") if callable(dump) else run_input
     if not isinstance(value, Mapping):
         value = {"value": value}
-    return plain_json.of(value, "An input", MOST_BYTES)
+    return plain_json.of(value, "An input", MAX_BYTES)
 
 
 def _ask(request: Any) -> Any:

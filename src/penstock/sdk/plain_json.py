@@ -14,7 +14,7 @@ from penstock import errors
 from penstock.core import plain_text
 
 _SPOKEN = frozenset({"datetime", "decimal", "uuid", "pathlib", "pathlib._local", "fractions", "ipaddress"})
-_MOST_DEPTH = 50
+_MAX_DEPTH = 50
 
 
 def of(value: Any, what: str, max_bytes: int) -> Any:
@@ -37,8 +37,8 @@ def _plain(value: Any, what: str, place: str, depth: int) -> Any:
     kind = type(value)
     if value is None or kind in (bool, str, int, float):
         return _scalar(value)
-    if depth > _MOST_DEPTH:
-        raise errors.UsageError(f"{what} is nested more than {_MOST_DEPTH} deep, or contains itself{place}")
+    if depth > _MAX_DEPTH:
+        raise errors.UsageError(f"{what} is nested more than {_MAX_DEPTH} deep, or contains itself{place}")
     if isinstance(value, Mapping):
         return {_scalar(str(key)): _plain(item, what, f"{place} at {key!r}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -38,7 +38,7 @@ from penstock.version import __version__
 GRACE_SECONDS = 5
 """How long requests under way may take when the server is to end."""
 
-MOST_CONNECTIONS = 4000
+MAX_CONNECTIONS = 4000
 """A worker has a few, and a browser one."""
 
 
@@ -82,7 +82,7 @@ def serve(settings: Settings, clock: Clock, options: Options, *, started: Callab
     Raises `UsageError` for an address that would let in anybody, `StoreBusy` when a server keeps this home already.
     """
     check_address(options)
-    processes.allow_open_files(2 * MOST_CONNECTIONS)
+    processes.allow_open_files(2 * MAX_CONNECTIONS)
     give_back_large_blocks()
     with (
         Keeping(settings.home, clock) as keeping,
@@ -164,7 +164,7 @@ def _config(context: Context, options: Options) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )

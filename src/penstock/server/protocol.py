@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 SLOWEST_SECONDS = 20.0
 """The headers of a connection's first request must have come after this time."""
-MOST_HEAD_BYTES = 256 << 10
+MAX_HEAD_BYTES = 256 << 10
 """About so long the line and the headers of a request may be together."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -31,7 +31,7 @@ class PatientProtocol(HttpToolsProtocol):
         # What came with the end of the headers may be of the body, and is no more than was read at once.
         if waiting is not None and self._waiting is waiting:
             self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
 

@@ -17,7 +17,7 @@ AGAIN_SECONDS = 3.0
 CONFLICT_SECONDS = 15.0
 """For so long after conflicts, each of which Postgres may take a second to find."""
 
-MOST_TRIES = 10
+MAX_TRIES = 10
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -34,7 +34,7 @@ def until_done(attempt: Callable[[], T], clock: Clock) -> T:
         except (errors.TransactionConflict, errors.StoreUnreachable) as error:
             pause = _pause(tries, clock)
             limit = CONFLICT_SECONDS if isinstance(error, errors.TransactionConflict) else AGAIN_SECONDS
-            if tries == MOST_TRIES or clock.elapsed() - started + pause > limit:
+            if tries == MAX_TRIES or clock.elapsed() - started + pause > limit:
                 raise
             telemetry.emit("store.tried_again", tries=tries, error=error.message)
         clock.sleep(pause)

@@ -9,7 +9,7 @@ from penstock.store.connection import Connection, chunks
 from penstock.store.rows import EventRow, event
 from penstock.store.sql import statements
 
-MOST_HELD_BACK = 5000
+MAX_HELD_BACK = 5000
 """So many events are written at once, however long the transaction is."""
 
 _MANY = 5000
@@ -36,7 +36,7 @@ class Events:
     def append(self, rows: Sequence[EventRow]) -> None:
         """Keep what happened."""
         self._held_back.extend(rows)
-        if len(self._held_back) > MOST_HELD_BACK:
+        if len(self._held_back) > MAX_HELD_BACK:
             self.write()
 
     def write(self) -> None:

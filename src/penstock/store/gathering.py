@@ -12,7 +12,7 @@ from penstock import errors
 W = TypeVar("W")
 A = TypeVar("A")
 
-MOST_WEIGHT = 200
+MAX_WEIGHT = 200
 """So much is done in one transaction; at least one wish."""
 
 LONGEST_SECONDS = 0.002
@@ -94,7 +94,7 @@ class Gathering:
             # Who got their answers together come again together.
             self._come.wait_for(lambda: len(waiting) >= self._company.get(about, 1), LONGEST_SECONDS)
             wishes = [waiting.popleft()]
-            while waiting and sum(each.weight for each in wishes) + waiting[0].weight <= MOST_WEIGHT:
+            while waiting and sum(each.weight for each in wishes) + waiting[0].weight <= MAX_WEIGHT:
                 wishes.append(waiting.popleft())
             self._company.pop(about, None)
             if len(wishes) > 1:

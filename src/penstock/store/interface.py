@@ -175,7 +175,7 @@ class Store(Protocol):
     ) -> A:
         """The answer to a wish, which ``work(tx, wishes)`` gives, in a transaction, for all that have come meanwhile.
 
-        Wishes ``about`` the same come to ``work`` together, one transaction after the other, up to some `MOST_WEIGHT`
+        Wishes ``about`` the same come to ``work`` together, one transaction after the other, up to some `MAX_WEIGHT`
         in each. An answer that is an exception is raised, and undoes nothing. Otherwise as `run`.
         """
         ...

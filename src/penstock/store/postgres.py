@@ -55,7 +55,7 @@ LONG_SECONDS = 3600.0
 
 OLDEST_SERVER = 150000
 CHANNEL = "penstock"
-MOST_NOTIFIED = 7000
+MAX_NOTIFIED = 7000
 """Bytes in one notification, of which Postgres allows 7,999."""
 
 _BEGIN = "BEGIN"
@@ -496,7 +496,7 @@ def _portions(topics: set[str]) -> list[str]:
     portions: list[str] = []
     text = ""
     for topic in sorted(topics):
-        if len(text) + len(topic) >= MOST_NOTIFIED:
+        if len(text) + len(topic) >= MAX_NOTIFIED:
             portions.append(text)
             text = ""
         text = f"{text} {topic}" if text else topic

@@ -14,8 +14,8 @@ from penstock.store.sql import Statement, statements
 LEAST_ROWS = 8
 """Fewer are sent as quickly one by one."""
 
-MOST_ROWS = 500
-MOST_BYTES = 4 << 20
+MAX_ROWS = 500
+MAX_BYTES = 4 << 20
 """Of what is larger, the text would take longer than the statements that it saves."""
 
 _INSERT = re.compile(
@@ -40,10 +40,10 @@ def portions(statement: Statement, rows: Sequence[tuple[Any, ...]]) -> Iterator[
     if bulk is None:
         yield "", rows
         return
-    for start in range(0, len(rows), MOST_ROWS):
-        some = rows[start : start + MOST_ROWS]
+    for start in range(0, len(rows), MAX_ROWS):
+        some = rows[start : start + MAX_ROWS]
         value = msgspec.json.encode([dict(zip(bulk.keys, row, strict=True)) for row in some])
-        if len(value) > MOST_BYTES or _meets_a_row_twice(bulk, some):
+        if len(value) > MAX_BYTES or _meets_a_row_twice(bulk, some):
             yield "", some
         else:
             yield bulk.text, [(value.decode(),)]

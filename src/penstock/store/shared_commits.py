@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from penstock import errors
 from penstock.clock import Clock
 
-MOST_TOGETHER = 256
+MAX_TOGETHER = 256
 LONGEST_SECONDS = 0.002
 """Who has ended waits so long for others who share the commit, and for the end of whoever has begun by then."""
 
@@ -124,7 +124,7 @@ class SharedCommits:
         return self._batch
 
     def _is_full(self, batch: _Batch) -> bool:
-        return batch.members >= MOST_TOGETHER or self._clock.elapsed() - batch.opened_at > LONGEST_SECONDS
+        return batch.members >= MAX_TOGETHER or self._clock.elapsed() - batch.opened_at > LONGEST_SECONDS
 
     def _undo(self, batch: _Batch, error: BaseException, *, is_first: bool) -> None:
         """Undo what one transaction did; or, where SQLite has undone everything by itself, give up all of them."""

@@ -87,7 +87,7 @@ def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
         return
     try:
         after = failures = 0
-        while failures < MOST_FAILURES:
+        while failures < MAX_FAILURES:
             try:
                 row = connection.execute(
                     "SELECT sequence, run_id, attempt, writer, start_offset, end_offset, frames"
@@ -108,5 +108,5 @@ def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
         connection.close()
 
 
-MOST_FAILURES = 1000
+MAX_FAILURES = 1000
 """So many pieces in a row that cannot be read: there is nothing more to be had."""

@@ -16,9 +16,9 @@ from penstock.core.deployments import Bundle
 from penstock.files.local import digest_of, make_folder
 from penstock.worker.checkouts import Checkout, install, opened
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """All files of an archive together."""
-MOST_ENTRIES = 100_000
+MAX_ENTRIES = 100_000
 
 _CHUNK = 1 << 20
 
@@ -51,7 +51,7 @@ class Bundles:
             archive.unlink(missing_ok=True)
 
 
-def unpack(archive: Path, target: Path, *, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES) -> None:
+def unpack(archive: Path, target: Path, *, most_bytes: int = MAX_BYTES, most_entries: int = MAX_ENTRIES) -> None:
     """Unpack into an empty folder. Raises `FlowFileError` for an archive that is none, or should not be trusted."""
     room = most_bytes
     links: dict[Path, str] = {}

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import TextIO
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """So many may wait to be written; further ones are dropped, and counted."""
 
 
@@ -25,7 +25,7 @@ class Echo:
     def write(self, text: str) -> None:
         """Have a line (or several) written."""
         with self._changed:
-            if len(self._lines) >= MOST_LINES:
+            if len(self._lines) >= MAX_LINES:
                 self._dropped += text.count("\n") + 1
                 return
             self._lines.append(text)

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from penstock.clock import Clock
 
-MOST_BYTES = 16 << 10
+MAX_BYTES = 16 << 10
 """A longer line is cut off."""
 READ_BYTES = 1 << 16
 
@@ -79,7 +79,7 @@ class Lines:
             self._is_back = True
 
     def _keep(self, piece: bytes) -> None:
-        room = MOST_BYTES - len(self._rest)
+        room = MAX_BYTES - len(self._rest)
         self._rest += piece[:room]
         self._cut += max(len(piece) - room, 0)
 

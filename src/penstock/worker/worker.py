@@ -34,7 +34,7 @@ SHORT_SECONDS = 5.0
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Between tries to claim while the server is away; the last one again and again."""
 
-MOST_OPEN_FILES = 1 << 16
+MAX_OPEN_FILES = 1 << 16
 """A worker has several open for each run: with the usual 1,024, some hundred runs would be the end of it."""
 
 UNABLE_SECONDS = 10.0
@@ -204,7 +204,7 @@ class Worker:
             freed=self._wake,
             unable=self._notice_inability,
         )
-        processes.allow_open_files(MOST_OPEN_FILES)  # after the launcher has noted what runs are to have
+        processes.allow_open_files(MAX_OPEN_FILES)  # after the launcher has noted what runs are to have
 
     def _register_again(self) -> None:
         """The server has forgotten the worker: its database is another one, or an older one."""

@@ -116,12 +116,12 @@ class Page(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         return bool(self.items)
 
 
-MOST_ITEMS = 200
+MAX_ITEMS = 200
 """The longest page that may be asked for."""
 
 
 def checked_limit(limit: int) -> int:
     """The limit of a page, if it can be. Raises `UsageError`."""
-    if not 1 <= limit <= MOST_ITEMS:
-        raise errors.UsageError(f"`limit` is 1 to {MOST_ITEMS}, not: `{limit}`")
+    if not 1 <= limit <= MAX_ITEMS:
+        raise errors.UsageError(f"`limit` is 1 to {MAX_ITEMS}, not: `{limit}`")
     return limit
