@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -309,6 +310,46 @@ def test_a_file_that_could_not_be_opened_for_want_of_others_is_sent_before_its_r
 
     assert shipping.shipper.finish(shipment, never)
     assert shipping.server.results == ["ab/abcd"]
+
+
+def test_who_waits_for_a_file_that_takes_long_reads_the_journal_before_it_once(
+    shipping: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    may_arrive = Event()
+    monkeypatch.setattr(shipping.server, "put_result", lambda *_: may_arrive.wait(10))
+    reads: list[int] = []
+    read = shipping_module.Tail.read
+
+    def reading(tail: shipping_module.Tail) -> Any:
+        reads.append(tail.position)
+        return read(tail)
+
+    monkeypatch.setattr(shipping_module.Tail, "read", reading)
+    writer, shipment = shipping.begin()
+    writer.append(records.TaskRunEnded(1, "t", ResultRecord("x", None, "ab/abcd", 5)))
+    writer.close()
+    gives_up_at = clock.boottime() + 0.5
+
+    assert not shipping.shipper.finish(shipment, lambda: clock.boottime() >= gives_up_at)
+    assert len(reads) < 20
+
+    may_arrive.set()
+    assert shipping.shipper.finish(shipment, never)
+    assert shipping.arrived(writer)
+
+
+def test_one_file_after_the_other_keeps_the_end_of_a_run_no_longer_than_they_take(
+    shipping: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shipping_module, "INTERVAL_SECONDS", 1.0)
+    writer, shipment = shipping.begin()
+    for number in range(10):
+        writer.append(records.TaskRunEnded(1, str(number), ResultRecord("x", None, f"ab/gone{number}", 5)))
+    writer.close()
+    began = clock.boottime()
+
+    assert shipping.shipper.finish(shipment, never)
+    assert clock.boottime() - began < 5
 
 
 def test_a_file_that_is_gone_does_not_keep_the_run_from_ending(shipping: Shipping):

@@ -38,6 +38,8 @@ class Tail:
     def __init__(self, journal: JournalFile) -> None:
         self.journal = journal
         self.position = len(frames.MAGIC)
+        self.awaits: str | None = None
+        """The file of a result that is to be with the server before more is sent."""
 
     @property
     def has_more(self) -> bool:
@@ -134,7 +136,7 @@ class Shipper:
         """Without ``results``, the server has the files of results already: it is at home here."""
         self._server = server
         self._folder = JournalFolder(journals)
-        self._uploads = None if results is None else Uploads(server, results, clock)
+        self._uploads = None if results is None else Uploads(server, results, clock, self._go_on)
         self._clock = clock
         self._changed = threading.Condition()
         self._shipments: list[Shipment] = []
@@ -142,6 +144,7 @@ class Shipper:
         self._closing = False
         self._pause = 0.0
         self._rounds = 0
+        self._finishing = 0
         self._thread = threading.Thread(target=self._ship_on, name="penstock-shipper", daemon=True)
         self._thread.start()
 
@@ -169,18 +172,37 @@ class Shipper:
             if shipment not in self._shipments:
                 self._shipments.append(shipment)
             shipment.is_held = False
-            rounds = self._rounds
-            # A round that begins from now on finds all files, and all that they hold.
-            while not shipment.is_over and not (self._rounds > rounds + 1 and not _has_more(shipment)):
-                if give_up():
-                    self._shipments.remove(shipment)
-                    return False
-                if not self._is_urgent:  # who has been woken need not be again, and who else waits here least of all
-                    self._is_urgent = True
-                    self._changed.notify_all()
-                self._changed.wait(INTERVAL_SECONDS)
-            self._shipments.remove(shipment)
-            return not shipment.is_over
+            self._finishing += 1
+            try:
+                return self._has_all(shipment, give_up)
+            finally:
+                self._finishing -= 1
+                self._shipments.remove(shipment)
+
+    def _has_all(self, shipment: Shipment, give_up: Callable[[], bool]) -> bool:
+        # A round that begins from now on finds all files, and all that they hold.
+        looked_at = whole_round = self._rounds + 1
+        while not shipment.is_over:
+            if self._rounds > looked_at:  # only a round changes what there is
+                looked_at = self._rounds
+                if not _has_more(shipment):
+                    return True
+            if give_up():
+                return False
+            # What such a round has left waits for a file or for the server, and who hurries does not have it sooner.
+            # And who has been woken need not be again, who else waits here least of all.
+            if self._rounds <= whole_round and not self._is_urgent:
+                self._is_urgent = True
+                self._changed.notify_all()
+            self._changed.wait(INTERVAL_SECONDS)
+        return False
+
+    def _go_on(self) -> None:
+        """A file has arrived for which a record had to wait: who waits for the end of a run waits for each of them."""
+        with self._changed:
+            if self._finishing:
+                self._is_urgent = True
+                self._changed.notify_all()
 
     def close(self) -> None:
         """End the thread. What was not sent stays where it is."""
@@ -224,7 +246,7 @@ class Shipper:
             size = 0
             while waiting and size < BATCH_BYTES:
                 shipment, tail = waiting.popleft()
-                if shipment.is_over or not tail.has_more:
+                if shipment.is_over or not tail.has_more or self._is_early(tail):
                     continue
                 piece = self._piece(shipment, tail)
                 if piece is not None:
@@ -234,6 +256,10 @@ class Shipper:
                 self._send(batch)
                 # Those that had more than their share come again after the others.
                 waiting.extend((shipment, tail) for shipment, tail, _ in batch)
+
+    def _is_early(self, tail: Tail) -> bool:
+        """Whether the file that the journal's next record names is still on its way."""
+        return self._uploads is not None and tail.awaits is not None and not self._uploads.has(tail.awaits)
 
     def _piece(self, shipment: Shipment, tail: Tail) -> Piece | None:
         """The next piece of a journal, up to a record whose result is not with the server yet."""
@@ -249,11 +275,13 @@ class Shipper:
             shipment.give_up(f"The journal `{journal.path}` cannot be read: {error}")
             return None
         end = piece.end
+        tail.awaits = None
         if self._uploads is not None:
             for frame, record in said:
                 missing = [location for location in records.locations(record) if not self._uploads.has(location)]
                 if missing:
                     end = frame.offset
+                    tail.awaits = missing[0]
                     break
         data = piece.data[: end - piece.start]
         return Piece(*journal[1:], piece.start, data) if data else None
@@ -292,9 +320,10 @@ def _has_more(shipment: Shipment) -> bool:
 class Uploads:
     """A thread that sends the files of results, so that a large one does not keep other runs waiting."""
 
-    def __init__(self, server: Server, results: Path, clock: Clock) -> None:
+    def __init__(self, server: Server, results: Path, clock: Clock, when_sent: Callable[[], None]) -> None:
         self._server = server
         self._results = results
+        self._when_sent = when_sent
         self._clock = clock
         self._changed = threading.Condition()
         self._wanted: deque[str] = deque()
@@ -346,4 +375,5 @@ class Uploads:
             self._sent[location] = None
             while len(self._sent) > REMEMBERED:
                 del self._sent[next(iter(self._sent))]
+        self._when_sent()
         return True
