@@ -20,9 +20,12 @@ from penstock.concurrency.asyncio import rate_limit as rate_limit_async
 from penstock.core import records
 from penstock.core.concurrency import SlotHolder
 from penstock.core.operations.concurrency_limits import (
+    BookSlots,
     CreateConcurrencyLimit,
     DeleteConcurrencyLimit,
     GetConcurrencyLimit,
+    ReleaseSlots,
+    RenewSlots,
     ResetConcurrencyLimit,
     UpdateConcurrencyLimit,
 )
@@ -70,10 +73,15 @@ def held(name: str) -> list[SlotHolder]:
     return ask(GetConcurrencyLimit(name=name)).holders
 
 
+def waiting(name: str) -> list[SlotHolder]:
+    """Who waits for slots of a limit now."""
+    return ask(GetConcurrencyLimit(name=name)).waiting
+
+
 def somebody_waits(keeper: str, name: str) -> bool:
     if keeper == "home":
         return bool(list((settings.load().home / "slots" / "waiting").iterdir()))
-    return bool(ask(GetConcurrencyLimit(name=name)).waiting)
+    return bool(waiting(name))
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
@@ -460,6 +468,111 @@ def test_whoever_waits_for_a_limit_goes_on_when_that_is_gone(limit: Limit, keepe
         ask(request_)
         assert done.wait(SECONDS)
         thread.join(SECONDS)
+
+
+class Asked:
+    """What the server is asked by this process; ``before`` is called with each request first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from penstock.client.orchestrator import HttpOrchestrator
+
+        self.requests: list[Any] = []
+        self.before: Callable[[Any], None] = lambda _: None
+        ask_server = HttpOrchestrator.ask
+
+        def count(asker: HttpOrchestrator, request: Any) -> Any:
+            self.requests.append(request)
+            self.before(request)
+            return ask_server(asker, request)
+
+        monkeypatch.setattr(HttpOrchestrator, "ask", count)
+
+    def renewals(self) -> int:
+        return sum(isinstance(each, RenewSlots) for each in self.requests)
+
+
+@pytest.mark.parametrize("keeper", ["server"], indirect=True)
+@pytest.mark.parametrize(
+    "request_", [DeleteConcurrencyLimit(name="lost"), ResetConcurrencyLimit(name="lost")], ids=["deleted", "reset"]
+)
+def test_who_has_lost_a_slot_does_not_ask_without_a_pause_while_another_waits(
+    limit: Limit, request_: Any, monkeypatch: pytest.MonkeyPatch
+):
+    limit("lost", 1)
+    limit("db", 1)
+    done = threading.Event()
+
+    def wait() -> None:
+        with concurrency("db", timeout_seconds=SECONDS):
+            done.set()
+
+    threads = [threading.Thread(target=wait) for _ in range(2)]
+    with concurrency("lost"), concurrency("db"):
+        threads[0].start()
+        wait_until(lambda: len(waiting("db")) == 1)
+        asked = Asked(monkeypatch)
+        ask(request_)
+        threads[1].start()  # which has the server answer to what it was asked before
+        wait_until(lambda: len(waiting("db")) == 2)
+        assert not done.wait(1)
+        assert asked.renewals() < 8
+    for thread in threads:
+        thread.join(SECONDS)
+    assert done.is_set()
+
+
+@pytest.mark.parametrize("keeper", ["server"], indirect=True)
+def test_a_booking_whose_answer_takes_long_is_not_asked_about_without_a_pause(
+    limit: Limit, monkeypatch: pytest.MonkeyPatch
+):
+    limit("db", 1)
+    limit("slow", 1)
+    asked = Asked(monkeypatch)
+    may_go_on = threading.Event()
+    is_asked = threading.Event()
+
+    def hold_up(request: Any) -> None:
+        if isinstance(request, BookSlots) and request.limits == ("slow",):
+            is_asked.set()
+            may_go_on.wait(SECONDS)
+
+    asked.before = hold_up
+
+    def book() -> None:
+        with concurrency("slow", timeout_seconds=SECONDS):
+            pass
+
+    thread = threading.Thread(target=book)
+    thread.start()
+    assert is_asked.wait(SECONDS)
+    with concurrency("db"):
+        assert not may_go_on.wait(1)
+        assert asked.renewals() < 8
+    may_go_on.set()
+    thread.join(SECONDS)
+
+
+@pytest.mark.parametrize("keeper", ["server"], indirect=True)
+def test_a_slot_that_cannot_be_given_back_is_given_back_later_and_not_without_a_pause(
+    limit: Limit, monkeypatch: pytest.MonkeyPatch
+):
+    limit("db", 1)
+    asked = Asked(monkeypatch)
+    is_full = threading.Event()
+    is_full.set()
+
+    def refuse(request: Any) -> None:
+        if isinstance(request, ReleaseSlots) and is_full.is_set():
+            raise errors.StorageFull("The disk is full")
+
+    asked.before = refuse
+    with concurrency("db"):
+        pass
+
+    assert not threading.Event().wait(1)
+    assert len(asked.requests) < 20
+    is_full.clear()
+    wait_until(lambda: not held("db"))
 
 
 def test_a_server_that_begins_counts_the_slots_that_were_taken_before(

@@ -31,7 +31,7 @@ RENEW_SECONDS = 10.0
 FRESH_SECONDS = 10.0
 """For so long, what a server said of its limits is taken for true."""
 PAUSE_SECONDS = 0.5
-"""Between two tries to reach a server."""
+"""Between two tries to reach a server, and two questions where the answer to the first was of no use."""
 RELEASE_SECONDS = 1.0
 """For so long a release is tried again; after that it is done in the background."""
 
@@ -176,13 +176,17 @@ class ServerBookings:
     def _release_of(self, booking: str) -> ReleaseSlots:
         return ReleaseSlots(booking=booking, run_id=self._holder.run_id, attempt=self._holder.attempt)
 
-    def _release(self, booking: str) -> None:
+    def _release(self, booking: str) -> bool:
+        """Give it back; False if that could not be said, and is to be said later."""
         try:
             self._releasing.ask(self._release_of(booking))
         except errors.PenstockError:
             with self._changed:
-                self._to_release.append(booking)
+                if booking not in self._to_release:
+                    self._to_release.append(booking)
                 self._changed.notify_all()
+            return False
+        return True
 
     # In the background.
 
@@ -201,8 +205,7 @@ class ServerBookings:
                 waiting = tuple(each.id for each in self._mine.values() if each.was_told and not each.is_settled)
                 held = tuple(each.id for each in self._mine.values() if each.is_settled and each.needs_release)
                 to_release, self._to_release = self._to_release, []
-            for booking in to_release:
-                self._release(booking)
+            left = [booking for booking in to_release if not self._release(booking)]
             try:
                 seconds = RENEW_SECONDS if waiting else 0.0
                 request = RenewSlots(
@@ -213,37 +216,58 @@ class ServerBookings:
                     run_id=self._holder.run_id,
                     attempt=self._holder.attempt,
                 )
-                for stand in self._asking.ask(request):
-                    self._hear(stand)
+                heard = self._asking.ask(request)
+                left += [stand.booking for stand in heard if not self._hear(stand)]
             except errors.PenstockError:
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_closed, PAUSE_SECONDS)
                 continue
-            if not waiting:
-                with self._changed:
+            with self._changed:
+                # Until what was heard is dealt with, the same question has the same answer at once.
+                if left and not self._is_closed:
+                    self._changed.wait(PAUSE_SECONDS)
+                self._changed.wait_for(lambda heard=heard: self._is_closed or self._were_told(heard), PAUSE_SECONDS)
+                if not waiting:
                     self._changed.wait_for(self._has_news, RENEW_SECONDS)
 
-    def _has_news(self) -> bool:
-        return self._is_closed or bool(self._to_release) or any(not each.is_settled for each in self._mine.values())
+    def _were_told(self, heard: list[Stand]) -> bool:
+        """Whether whoever has asked for one of these bookings has had the answer, which was on its way."""
+        mine = (self._mine.get(stand.booking) for stand in heard)
+        return all(booking is None or booking.was_told for booking in mine)
 
-    def _hear(self, stand: Stand) -> None:
+    def _has_news(self) -> bool:
+        return (
+            self._is_closed
+            or bool(self._to_release)
+            or any(each.was_told and not each.is_settled for each in self._mine.values())
+        )
+
+    def _hear(self, stand: Stand) -> bool:
+        """Do what is to be done about a booking; False if there is nothing that can be, or it could not be done."""
         with self._changed:
             booking = self._mine.get(stand.booking)
         if booking is None:
-            self._release(stand.booking)
-        elif not booking.was_told or (stand.standing == "held" and booking.is_settled):
-            return
-        elif stand.standing == "held":
-            self._take(booking, Booked(standing="held"))
-        elif stand.standing == "gone" and not booking.is_settled:
-            self._book_again(booking)
+            return self._release(stand.booking)
+        if not booking.was_told:
+            return True  # whoever has asked for it is about to hear
+        if stand.standing == "held":
+            if not booking.is_settled:
+                self._take(booking, Booked(standing="held"))
+        elif stand.standing == "gone":
+            if booking.is_settled:
+                booking.lose()
+            else:
+                self._book_again(booking)
+        else:
+            return not booking.is_settled
+        return True
 
     def _book_again(self, booking: ServerBooking) -> None:
         """Its place among those who wait was lost: the limit was deleted, or the server forgot it."""
         try:
             self._take(booking, self._asking.ask(self._request(booking)))
         except (errors.ServerUnreachable, errors.StoreError):
-            return
+            raise
         except errors.PenstockError as error:
             with self._changed:
                 booking.fail(error)
@@ -289,6 +313,10 @@ class ServerBooking:
         self._standing = told.standing
         if self.is_held:
             self._settled.finish()
+
+    def lose(self) -> None:
+        """The server knows it no more: the limit was reset, or deleted. Whoever has had the slots goes on."""
+        self._standing = "free"
 
     def fail(self, error: errors.PenstockError) -> None:
         """It will never have slots: whoever waits for it is raised this."""
