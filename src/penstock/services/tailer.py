@@ -15,6 +15,8 @@ BUSY_SECONDS = 0.05
 """Between two looks while some run has journals here …"""
 IDLE_SECONDS = 0.2
 """… and while none has."""
+LOOKS_TO_PAUSES = 10
+"""So many times as long as a look takes is waited at least: with thousands of runs it is not to take a processor."""
 FULL_SECONDS = 60.0
 """All journals are looked at so often, whether they have changed or not."""
 
@@ -35,6 +37,7 @@ class Tailer:
         self._looked_at_all: float | None = None
 
     def run_once(self) -> float:
+        began = self._clock.elapsed()
         found = {run_id: self._look(run_id) for run_id in self._folder.run_ids()}
         now = self._clock.elapsed()
         if self._looked_at_all is None or now - self._looked_at_all >= FULL_SECONDS:
@@ -48,7 +51,7 @@ class Tailer:
                 telemetry.emit("journal.problem", run_id=problem.run_id, path=problem.path, reason=problem.message)
         # What was written meanwhile is seen at the next look: these are the sizes of before.
         self._seen = found
-        return BUSY_SECONDS if found else IDLE_SECONDS
+        return max(BUSY_SECONDS, LOOKS_TO_PAUSES * (now - began)) if found else IDLE_SECONDS
 
     def _look(self, run_id: str) -> Seen:
         journals = tuple(
