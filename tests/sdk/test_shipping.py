@@ -58,6 +58,28 @@ def test_a_run_is_to_be_sent_when_the_settings_name_a_server_elsewhere(
     assert "not all that 2 runs recorded is with the server" in capsys.readouterr().err
 
 
+def test_a_process_that_has_just_been_started_to_send_is_given_time_to_begin(
+    monkeypatch: pytest.MonkeyPatch, without_processes: list[Callable[..., Any]]
+):
+    started: list[str] = []
+
+    def start(chosen: settings.Settings, url: str, *_: Any) -> bool:
+        started.append(url)
+        return True
+
+    monkeypatch.setattr(shipper_process, "start", start)
+    monkeypatch.setenv("PENSTOCK_API_URL", URL)
+    for _ in range(10):
+        hello()
+    for call in without_processes:
+        call()
+    of_the_runs = len(started)
+    sent = shipping.send(settings.load(), URL, seconds=0.2)
+
+    assert (of_the_runs, len(started)) == (1, 2)
+    assert sent.left == 10
+
+
 def test_a_run_of_a_worker_or_of_a_test_is_not(monkeypatch: pytest.MonkeyPatch):
     with testing.harness(api_url=URL):
         hello()

@@ -65,7 +65,7 @@ def send(chosen: Settings, url: str, *, seconds: float) -> Sent:
     """Have all sent that runs of this home have recorded for the server at ``url``; wait for that so long at most."""
     from penstock.client import shipper_process  # noqa: PLC0415  as above
 
-    outbox, journals = Outbox(chosen.outbox), JournalFolder(chosen.journals)
+    outbox, journals, starting = Outbox(chosen.outbox), JournalFolder(chosen.journals), Starting(chosen, url)
     found = {entry for entry in outbox.entries() if entry.url == url}
     ends_at = clock.boottime() + seconds
     while True:
@@ -78,8 +78,25 @@ def send(chosen: Settings, url: str, *, seconds: float) -> Sent:
         if held == living or clock.boottime() > ends_at:
             trouble = shipper_process.trouble(chosen, url) if held else ""
             return Sent(len(found - held), len(living), len(held - living), trouble)
-        shipper_process.start(chosen, url, os.environ)
+        starting.start()
         clock.SYSTEM.sleep(PAUSE_SECONDS)
+
+
+class Starting:
+    """Sees to it that there is a shipper. One that was just started is given time until it can be seen."""
+
+    def __init__(self, chosen: Settings, url: str) -> None:
+        self._settings = chosen
+        self._url = url
+        self._again_at = 0.0
+
+    def start(self) -> None:
+        """Start one, if there is none."""
+        from penstock.client import shipper_process  # noqa: PLC0415  in a thread of its own it keeps nobody waiting
+
+        now = clock.boottime()
+        if now >= self._again_at and shipper_process.start(self._settings, self._url, os.environ):
+            self._again_at = now + WATCH_SECONDS
 
 
 class Sender:
@@ -90,6 +107,7 @@ class Sender:
         self.pid = os.getpid()
         self._settings = chosen
         self._outbox = Outbox(chosen.outbox)
+        self._starting = Starting(chosen, url)
         self._lock = threading.Lock()
         self._new: list[Entry] = []
         self._waited_for: set[Entry] = set()
@@ -119,7 +137,8 @@ class Sender:
             self._wanted.wait()
             self._wanted.clear()
             while self._left():
-                self._start()
+                with suppress(OSError):
+                    self._starting.start()
                 with self._lock:
                     new, self._new = self._new, []
                 with suppress(OSError):
@@ -127,12 +146,6 @@ class Sender:
                         self._outbox.sync(entry)
                 self._wanted.wait(WATCH_SECONDS)
                 self._wanted.clear()
-
-    def _start(self) -> None:
-        from penstock.client import shipper_process  # noqa: PLC0415  in this thread it keeps nobody waiting
-
-        with suppress(OSError):
-            shipper_process.start(self._settings, self.url, os.environ)
 
     def _left(self) -> list[Entry]:
         """What was recorded here, and is not sent yet."""
