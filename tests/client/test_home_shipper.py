@@ -21,6 +21,8 @@ from penstock.core.runs import FlowRun
 from penstock.engine.attempt import create_journal
 from penstock.journal.outbox import Entry, Outbox
 from penstock.journal.writer import JournalWriter
+from penstock.journal.writers import Ends, Look
+from penstock.sdk.fake_clock import FakeClock
 from penstock.store.sqlite import SqliteStore
 
 
@@ -153,3 +155,23 @@ def test_a_journal_that_is_not_taken_is_told_of_and_keeps_no_other_back(home: Ho
     assert "no record" in home.said.read_text()
     assert [entry.run_id for entry in home.outbox.entries()] == [bad]
     assert home.run(good).state_name == "Completed"
+
+
+def test_runs_that_are_told_to_end_and_take_their_time_are_looked_at_one_by_one_and_with_pauses(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    time = FakeClock()
+    looks: list[Look] = ["told", "waiting", "killed", "gone"]
+    coming = iter(looks)
+
+    def look(*_: Any) -> Look:
+        time.advance(0.25)
+        return next(coming)
+
+    monkeypatch.setattr(Ends, "look", look)
+    shipper = HomeShipper(home.settings, home.server, time, -1)
+    seen = [shipper.end(new_id()) for _ in looks]
+    shipper.shipper.close()
+
+    assert seen == looks
+    assert time.sleeps == [2.5, 2.5]

@@ -23,7 +23,7 @@ from penstock.core.work import GRACE_SECONDS, HEARTBEAT_SECONDS, Verdict
 from penstock.journal import folder
 from penstock.journal.folder import JournalFolder
 from penstock.journal.outbox import Entry, Outbox
-from penstock.journal.writers import Ends
+from penstock.journal.writers import Ends, Look
 from penstock.settings import Settings
 
 R = TypeVar("R")
@@ -67,6 +67,7 @@ class HomeShipper:
         self.ends = Ends(self.journals, time, grace_seconds=GRACE_SECONDS)
         self._offline_grace_seconds = chosen.offline_grace_seconds
         self._descriptor = descriptor
+        self._ending = threading.Lock()
         self._changed = threading.Condition()
         self._wards: dict[Entry, Ward] = {}
         self._given_up: set[Entry] = set()
@@ -116,6 +117,16 @@ class HomeShipper:
         """Whether a process still writes a journal of the attempt."""
         journals = self.journals.journals(entry.run_id)
         return any(journal.attempt == entry.attempt and journal.is_locked for journal in journals)
+
+    def end(self, run_id: str) -> Look:
+        """Do what is due to end the processes of a run; see `Ends`."""
+        with self._ending:
+            began = self.clock.elapsed()
+            look = self.ends.look(run_id)
+            if look not in ("told", "gone"):
+                # It looks through all processes of the machine. For all runs together, that is not to take a processor.
+                self.clock.sleep(10 * (self.clock.elapsed() - began))
+            return look
 
     def ask(self, request: Request[R]) -> R:
         """The server's answer, however long it is away."""
@@ -237,7 +248,7 @@ class Ward:
                 if not shipment.is_held:
                     # It is about to record that it was interrupted. Nobody is to read that before it is gone.
                     home.shipper.hold(shipment)
-                if home.ends.look(self.entry.run_id) == "gone":
+                if home.end(self.entry.run_id) == "gone":
                     return
             elif not home.lives(self.entry):
                 return
