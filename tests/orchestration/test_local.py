@@ -12,12 +12,14 @@ from tests.orchestration.written import SteppingClock, WrittenRun
 from penstock import errors
 from penstock.core import records
 from penstock.core.operations.flow_runs import SetFlowRunState
+from penstock.core.operations.pauses import AwaitRunInput
 from penstock.core.states import StateType
 from penstock.journal import frames
 from penstock.orchestration import local, overview
 from penstock.orchestration.catch_up import CaughtUp
 from penstock.orchestration.local import LocalPast, open_home
 from penstock.orchestration.local_orchestrator import LocalOrchestrator
+from penstock.sdk.fake_clock import FakeClock
 from penstock.settings import Settings
 from penstock.store.sqlite import SqliteStore
 
@@ -279,3 +281,19 @@ def test_what_users_said_about_a_run_is_a_part_of_its_past(settings: Settings, t
     (said,) = (each for each in LocalPast(settings).records(run.id) if isinstance(each, records.CommandIssued))
     assert said.details == {"type": "CANCELLED", "name": "Cancelled", "message": "No"}
     assert (said.command, said.by, said.run_id) == ("set_state", "me", run.id)
+
+
+def test_who_waits_for_an_answer_looks_the_more_seldom_the_longer_a_look_takes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    time = FakeClock()
+    refresh = local.Home.refresh
+
+    def slowly(home: local.Home) -> CaughtUp | None:
+        time.advance(0.125)
+        return refresh(home)
+
+    monkeypatch.setattr(local.Home, "refresh", slowly)
+
+    assert LocalOrchestrator(settings, time).ask(AwaitRunInput(run_id="r", key="k", wait_seconds=3)) == []
+    assert time.sleeps == [1.25, 1.25, 0.125]

@@ -14,7 +14,9 @@ from penstock.settings import Settings
 R = TypeVar("R")
 
 PAUSE_SECONDS = 0.2
-"""Between two looks at whether there is an answer by now."""
+"""Between two looks at whether there is an answer by now …"""
+LOOKS_TO_PAUSES = 10
+"""… but so many times as long as a look takes, at least: with many runs it is not to take a processor."""
 
 
 class LocalOrchestrator:
@@ -34,13 +36,15 @@ class LocalOrchestrator:
         wire.check(request)
         deadline = self._clock.elapsed() + getattr(request, "wait_seconds", 0.0)
         while True:
+            began = self._clock.elapsed()
             answer = self._ask(request)
             if operation_of(request).noun == "concurrency_limits":
                 answer = local_slots.completed(self._settings, request, answer)
-            left = deadline - self._clock.elapsed()
+            now = self._clock.elapsed()
+            left = deadline - now
             if answer or request.topic() is None or left <= 0:
                 return answer
-            self._clock.sleep(min(PAUSE_SECONDS, left))
+            self._clock.sleep(min(max(PAUSE_SECONDS, LOOKS_TO_PAUSES * (now - began)), left))
 
     def keep_bundle(self, digest: str, archive: bytes) -> None:
         with Home(self._settings, self._clock) as home, home.writing() as store:
