@@ -191,6 +191,19 @@ def test_a_file_that_is_built_again_keeps_what_was_edited(build: Call, gcp: Path
     assert read(gcp).tags == ("other",)
 
 
+def test_the_file_of_another_deployment_of_the_flow_is_kept(build: Call, penstock: Call, gcp: Path):
+    build("--param", "year=2020")
+    edited = (gcp / FILE).read_text().replace("tags: []", "tags: [mine]")
+    (gcp / FILE).write_text(edited)
+
+    ran = penstock("deployment", "build", ENTRYPOINT, "-n", "etl2", "--cron", "0 0 * * *", "--skip-upload")
+
+    assert ran.code == 0
+    assert f"`{FILE}` was the file of deployment `Parameterized ETL`, and is kept as `{FILE}.old`" in ran.err
+    assert (gcp / f"{FILE}.old").read_text() == edited
+    assert (read(gcp).name, read(gcp).parameters, read(gcp).tags) == ("etl2", {}, ())
+
+
 def test_a_rebuild_takes_what_the_server_has(build: Call, gcp: Path):
     build("-a", "--param", "year=2020", "-t", "nightly", "--cron", "0 5 * * *", "--override", "env.A=b")
     (gcp / FILE).unlink()
@@ -327,6 +340,22 @@ def test_another_pool_is_served_by_a_worker(build: Call, penstock: Call, ask: Ca
     ran = build("-a", "-p", "big", "-q", "etl")
 
     assert ran.out.endswith("work from the 'big' work pool:\n$ penstock worker start -p 'big' -q 'etl'\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "missing"),
+    [("parameterized_flow.py:", "paramaterized_flow.py:", "../paramaterized_flow.py"), ("gcp\n", "gpc\n", "gpc")],
+)
+def test_code_that_is_not_here_is_warned_of(
+    build: Call, penstock: Call, gcp: Path, before: str, after: str, missing: str
+):
+    build()
+    (gcp / FILE).write_text((gcp / FILE).read_text().replace(before, after))
+
+    ran = penstock("deployment", "apply", FILE)
+
+    assert ran.code == 0
+    assert f"{missing}` on this machine: workers need it in the same place" in ran.err
 
 
 def test_applying_again_says_what_has_changed(build: Call, penstock: Call, gcp: Path):

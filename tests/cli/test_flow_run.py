@@ -112,7 +112,8 @@ def test_runs_are_listed_by_the_name_of_their_state_however_it_is_written(pensto
             "blue",
             (
                 "one of: scheduled, pending, running, paused, cancelling, completed, failed, crashed, cancelled, Late, "
-                "AwaitingRetry, AwaitingConcurrencySlot, Retrying, Suspended, Cached, TimedOut, NotReady, Interrupted"
+                "AwaitingRetry, Resuming, AwaitingConcurrencySlot, Retrying, Suspended, Cached, TimedOut, NotReady, "
+                "Interrupted, Poison"
             ),
         ),
     ],

@@ -160,3 +160,8 @@ def test_every_final_state_can_be_reached_from_any_that_is_not(before: StateType
 @given(types)
 def test_what_is_being_cancelled_does_not_start_again(after: StateType):
     assert may_follow(StateType.CANCELLING, after) == (after in FINAL)
+
+
+@pytest.mark.parametrize("name", ["Late", "Resuming", "Suspended", "TimedOut", "Poison", "AwaitingRetry"])
+def test_the_names_that_a_server_gives_can_be_asked_for(name: str):
+    assert states.meant(name.lower()) == name

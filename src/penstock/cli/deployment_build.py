@@ -12,7 +12,7 @@ from penstock.cli import arguments, deployment_diff, parameters, schedule_option
 from penstock.cli.session import Here, Session
 from penstock.core import ignore
 from penstock.core.deployment_files import WrittenDeployment
-from penstock.core.deployments import DEFAULT_POOL, DEFAULT_QUEUE
+from penstock.core.deployments import DEFAULT_POOL, DEFAULT_QUEUE, DeploymentSpec, LocalFolder
 from penstock.core.operations.deployments import Applied
 from penstock.core.operations.work_pools import SaveWorkQueue
 from penstock.sdk import entrypoints, infrastructure
@@ -237,7 +237,10 @@ def _output(given: str | None, function: str) -> Path:
 def _fill(here: Session, deployment: Deployment, file: Path) -> None:
     """What was not said on the line: as the file has it, else as the server does."""
     written = _read_written(here, file) if file.exists() else None
-    if written is not None and written.name == deployment.name:
+    if written is not None and written.name != deployment.name:
+        _set_aside(here, file, written.name)
+        written = None
+    if written is not None:
         deployment.fill(written)
     try:
         known = deployment.known_to(here.orchestrator)
@@ -250,6 +253,14 @@ def _fill(here: Session, deployment: Deployment, file: Path) -> None:
         if kept:
             here.terminal.hint(f"as in the file, and not as on the server: {', '.join(kept)}")
     deployment.work_queue_name = deployment.work_queue_name or DEFAULT_QUEUE
+
+
+def _set_aside(here: Session, file: Path, name: str) -> None:
+    """Keep the file of another deployment, which somebody may have edited: a flow's all have the same default name."""
+    aside = file.with_name(f"{file.name}.old")
+    file.replace(aside)
+    here.terminal.warn(f"`{file.name}` was the file of deployment `{name}`, and is kept as `{aside.name}`")
+    here.terminal.hint("`-o FILE` gives each deployment a file of its own")
 
 
 _COMPARED = ("parameters", "tags", "schedules", "infrastructure", "work_pool_name", "work_queue_name")
@@ -293,6 +304,8 @@ def _tell_of_applied(here: Session, deployment: Deployment, applied: Applied, li
     pool, queue = made.spec.work_pool, made.spec.work_queue
     if warning := infrastructure.warning_about(deployment.infrastructure or {}):
         terminal.warn(warning)
+    if missing := _missing_code(made.spec):
+        terminal.warn(f"There is no `{missing}` on this machine: workers need it in the same place")
     if limit is not None:
         here.ask(SaveWorkQueue(pool=pool, queue=queue, concurrency_limit=limit))
     terminal.tell(f"Deployment '{made.full_name}' successfully created with id '{made.id}'.")
@@ -300,6 +313,17 @@ def _tell_of_applied(here: Session, deployment: Deployment, applied: Applied, li
         terminal.say(f"It is {_what_became(applied)}")
     terminal.tell(f"View Deployment: penstock deployment inspect '{made.full_name}'")
     terminal.tell("\n" + "\n".join(how_to_execute(pool, queue)))
+
+
+def _missing_code(spec: DeploymentSpec) -> Path | None:
+    """The folder or file of a deployment that should be here if workers use this machine's, and is not."""
+    if not isinstance(spec.code, LocalFolder) or spec.infrastructure.get("image"):
+        return None
+    folder = Path(spec.code.path)
+    if not folder.is_dir():
+        return folder
+    file = folder / spec.entrypoint.rpartition(":")[0]
+    return file if file.suffix == ".py" and not file.is_file() else None
 
 
 def how_to_execute(pool: str, queue: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, Sta
 NAMES: dict[str, tuple[StateType, ...]] = {
     "Late": (StateType.SCHEDULED,),
     "AwaitingRetry": (StateType.SCHEDULED,),
+    "Resuming": (StateType.SCHEDULED,),
     "AwaitingConcurrencySlot": (StateType.SCHEDULED, StateType.RUNNING),
     "Retrying": (StateType.RUNNING,),
     "Suspended": (StateType.PAUSED,),
@@ -41,6 +42,7 @@ NAMES: dict[str, tuple[StateType, ...]] = {
     "TimedOut": (StateType.FAILED,),
     "NotReady": (StateType.FAILED,),
     "Interrupted": (StateType.CRASHED, StateType.FAILED),
+    "Poison": (StateType.CRASHED,),
 }
 """The finer words for states, and the types that each is a name of."""
 
