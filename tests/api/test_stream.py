@@ -19,6 +19,9 @@ from penstock.core import records
 from penstock.core.operations.deployments import RunDeployment
 from penstock.orchestration import deployments
 
+MAX_HEARTBEATS = 4
+"""After so many that nothing came between, nothing will."""
+
 
 class Message(NamedTuple):
     id: int
@@ -35,9 +38,12 @@ class Listener:
     def next(self) -> Message:
         """The next message; comments are passed over."""
         fields: dict[str, str] = {}
+        heartbeats = 0
         while True:
             line = self.response.readline().decode()
             assert line, "the stream has ended"
+            heartbeats += line.startswith(":")
+            assert heartbeats < MAX_HEARTBEATS, "nothing is told"
             line = line.rstrip("\n")
             if not line and "event" in fields:
                 return Message(int(fields["id"]), fields["event"], json.loads(fields["data"]))
@@ -202,6 +208,27 @@ def test_many_listen_at_once_and_each_hears_all(served: Served, plant: Plant):
         thread.join(30)
 
     assert heard == [runs] * 8
+
+
+def test_an_error_does_not_end_the_stream(served: Served, plant: Plant, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream, "SAFETY_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 1.0)
+    read, has_failed = stream._page, threading.Event()
+
+    def fail_once(*given: Any) -> Any:
+        if has_failed.is_set():
+            return read(*given)
+        has_failed.set()
+        raise MemoryError("no room for the answer")
+
+    with listening(served, "?topics=runs") as listener:
+        listener.next()
+        monkeypatch.setattr(stream, "_page", fail_once)
+        run = plant.create()
+        told = listener.events(1)
+
+    assert has_failed.is_set()
+    assert told[0]["run_id"] == run
 
 
 def test_a_heartbeat_keeps_the_line_open(served: Served, monkeypatch: pytest.MonkeyPatch):

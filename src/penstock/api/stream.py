@@ -7,6 +7,7 @@ message it got: a browser that reconnects says it, and goes on there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -27,6 +28,8 @@ from penstock.api.described import Raw
 from penstock.core.access import Permission
 from penstock.core.runs import Event
 from penstock.store.interface import Store
+
+_log = logging.getLogger("penstock.server")
 
 HEARTBEAT_SECONDS = 15.0
 LEAST_PAUSE_SECONDS = 0.1
@@ -99,8 +102,14 @@ class Feed:
             while True:
                 followed.take()
                 found: list[Event] = []
-                with suppress(errors.StoreError):  # if the store is away, it is asked again later
+                try:
                     found = await self._context.in_thread(_page, self._context.store, self.cursor, REMEMBERED)
+                except errors.StoreError:
+                    pass  # it is away, and asked again later
+                except Exception as error:  # noqa: BLE001  whatever it is, those who listen are to hear again
+                    _log.warning(
+                        "The event log cannot be read, and is tried again: %s: %s", type(error).__name__, error
+                    )
                 if found:
                     self._take_in(found)
                 else:

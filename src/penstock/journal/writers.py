@@ -63,7 +63,7 @@ class Ends:
     def look(self, run_id: str, known: Iterable[Writer] = ()) -> Look:
         """Look at a run that is to end once, and do what is due. ``known`` are writers that others have told of."""
         living = self._living(run_id, known)
-        tree = _tree({each.pid for each in living})
+        tree = _tree({each.pid for each in living}) if living else set[int]()
         before = self._told.get(run_id)
         if not living and not (before and any(map(_lives, before.pids))):
             self._told.pop(run_id, None)
