@@ -91,7 +91,21 @@ def test_an_unknown_parameter_is_refused_with_those_that_there_are(penstock: Cal
 
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "error: The deployment's flow has no parameter: `mnths`\nhint: its parameters are: `months`, `year`, `color`\n"
+        "error: The deployment's flow has no parameter: `mnths`\n"
+        "hint: did you mean `months`? Its parameters are: `months`, `year`, `color`\n"
+    )
+    unlike = penstock("deployment", "run", NAME, "-p", "zzz=1")
+    assert unlike.err.endswith("hint: its parameters are: `months`, `year`, `color`\n")
+
+
+def test_a_value_of_the_infrastructure_without_a_name_is_refused_by_its_own_option(penstock: Call, deploy: Call):
+    deploy()
+
+    ran = penstock("deployment", "run", NAME, "-jv", "working_dir")
+
+    assert ran.code == 2
+    assert ran.err == (
+        "error: Not a job variable: `working_dir`\nhint: write `--job-variable name=value`; the value is JSON or a text\n"
     )
 
 

@@ -51,6 +51,15 @@ def test_a_suspended_run_is_resumed_with_its_input_and_executed_here(
     assert penstock("flow-run", "ls").out.split("\t")[2] == "Completed"
 
 
+def test_an_input_without_a_value_is_told_how_inputs_are_written(penstock: Penstock, suspended: str):
+    ran = penstock("flow-run", "resume", suspended, "--input", "approve")
+
+    assert ran.code == 2
+    assert ran.err == (
+        "error: Not an input: `approve`\nhint: write `--input name=value`; the value is JSON or a text\n"
+    )
+
+
 def test_a_suspended_run_says_what_it_waits_for(penstock: Penstock, suspended: str):
     told = penstock("flow-run", "why", suspended).out
 

@@ -120,7 +120,8 @@ def build(
             parameters=parameters.read(terminal, param, params) or None,
             schedules=None if schedule is None else [schedule],
             infrastructure=None if infra is None else {"type": infra},
-            infra_overrides=parameters.read(terminal, override, None) or None,
+            infra_overrides=parameters.values(override, one="a value of the infrastructure", option="--override")
+            or None,
             upload=upload or None,
             work_queue_name=work_queue,
             work_pool_name=pool,

@@ -17,6 +17,7 @@ from penstock.core import parameter_schemas
 from penstock.core.deployments import Deployment
 from penstock.core.operations.deployments import GetDeployment, RunDeployment
 from penstock.core.runs import FlowRun
+from penstock.core.suggestions import nearest
 from penstock.core.timestamps import as_microseconds
 
 Tags = Annotated[tuple[str, ...], Parameter(name=("-t", "--tag"), metavar="TAG", help="A tag of the run.")]
@@ -88,7 +89,7 @@ def run(
             idempotency_key=idempotency_key,
             work_queue=work_queue,
             priority=priority,
-            job_variables=parameters.read(here.terminal, job_variable, None),
+            job_variables=parameters.values(job_variable, one="a job variable", option="--job-variable"),
         )
     )
     if out.format is not None:
@@ -123,9 +124,11 @@ def _parameters(here: Session, found: Deployment, singles: Sequence[str], whole:
     known = schema.get("properties", {})
     unknown = [name for name in given if name not in known]
     if unknown and schema and not schema.get("additionalProperties"):
+        takes = f"its parameters are: {_listed(known)}" if known else "it takes none"
+        near = [near for name in unknown if (near := nearest(name, known)) is not None]
         raise errors.ParameterError(
             f"The deployment's flow has no parameter: {_listed(unknown)}",
-            hint=f"its parameters are: {_listed(known)}" if known else "it takes none",
+            hint=f"did you mean {_listed(near)}? {takes[0].upper()}{takes[1:]}" if near else takes,
         )
     return given | {
         name: text for name, text in _texts(singles).items() if _is_meant_as_text(schema, name, given, text)

@@ -133,7 +133,7 @@ def create(
     spec = msgspec.structs.replace(
         chosen,
         name=name or _free_name(found, chosen.name),
-        parameters=parameters.read(here.terminal, param, None),
+        parameters=parameters.values(param),
         paused=paused,
         policy=Policy(catchup=catchup, overlap=overlap),
     )

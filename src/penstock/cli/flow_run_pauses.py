@@ -61,4 +61,5 @@ def _input(session: Session, given: tuple[str, ...]) -> dict[str, Any] | None:
     value: dict[str, Any] = {}
     for each in whole:
         value |= parameters.document(session.terminal, each, one="input", option="--input")
-    return value | parameters.read(session.terminal, [each for each in given if each not in whole], None)
+    singles = [each for each in given if each not in whole]
+    return value | parameters.values(singles, one="an input", option="--input")

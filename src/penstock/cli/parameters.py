@@ -29,14 +29,19 @@ All = Annotated[
 
 def read(terminal: Terminal, singles: Sequence[str], whole: str | None) -> dict[str, Any]:
     """All parameters that were given; a single one wins over the same in ``whole``. Raises `UsageError`."""
-    return {**(document(terminal, whole) if whole is not None else {}), **dict(map(_single, singles))}
+    return {**(document(terminal, whole) if whole is not None else {}), **values(singles)}
 
 
-def _single(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise errors.UsageError(f"Not a parameter: `{text}`", hint="write `-p name=value`; the value is JSON or a text")
-    return name, parse_cli(value)
+def values(singles: Sequence[str], *, one: str = "a parameter", option: str = "-p") -> dict[str, Any]:
+    """What was given as ``name=value``, to this option. Raises `UsageError`."""
+    given: dict[str, Any] = {}
+    for text in singles:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            hint = f"write `{option} name=value`; the value is JSON or a text"
+            raise errors.UsageError(f"Not {one}: `{text}`", hint=hint)
+        given[name] = parse_cli(value)
+    return given
 
 
 def document(terminal: Terminal, where: str, *, one: str = "parameter", option: str = "--params") -> dict[str, Any]:
