@@ -105,7 +105,8 @@ def test_a_value_of_the_infrastructure_without_a_name_is_refused_by_its_own_opti
 
     assert ran.code == 2
     assert ran.err == (
-        "error: Not a job variable: `working_dir`\nhint: write `--job-variable name=value`; the value is JSON or a text\n"
+        "error: Not a job variable: `working_dir`\n"
+        "hint: write `--job-variable name=value`; the value is JSON or a text\n"
     )
 
 

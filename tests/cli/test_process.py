@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,28 @@ def test_data_and_messages_keep_their_order_in_a_pipe():
     )
 
     assert ran.stdout.split() == ["1", "warning:", "2", "3", "hint:", "4", "5", "6"]
+
+
+def test_what_a_flow_prints_into_a_file_comes_at_once_among_its_log(tmp_path: Path):
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    (tmp_path / "prints.py").write_text(
+        "from penstock import flow\n"
+        "print('imported')\n"
+        "@flow(flow_run_name='prints')\n"
+        "def prints():\n"
+        "    print('printed')\n"
+    )
+
+    def shown(*line: str) -> list[str]:
+        with open(tmp_path / "log", "w+") as log:
+            subprocess.run(
+                [sys.executable, "-c", CALL, *line], stdout=log, stderr=log, cwd=tmp_path, env=environ, check=True
+            )
+            log.seek(0)
+            return [each.split(" | ")[-1].split()[0] for each in log]
+
+    assert shown("run", "prints.py") == ["imported", "Beginning", "printed", "Flow"]
+    assert shown("flow-run", "fork", "prints") == ["imported", "Forked", "printed", "Flow"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a POSIX shell does")

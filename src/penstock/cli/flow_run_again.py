@@ -15,7 +15,7 @@ from penstock.core.operations.flow_runs import GetFlowRun
 from penstock.core.runs import FlowRun
 from penstock.core.states import StateType
 from penstock.orchestration import overview
-from penstock.sdk import connect, entrypoints
+from penstock.sdk import connect
 
 File = Annotated[
     str | None, Parameter(metavar="FILE[:FLOW]", help="Where the flow's code is now, if it is not where it was.")
@@ -63,7 +63,7 @@ def resume(
     if dry_run:
         reused = humanize.counted(finished, "finished task run")
         return _rehearsed(here, f"Flow run `{one_line(found.name)}` would go on, with the results of {reused}")
-    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
+    with running.loaded(here, _code(found, file), known_as=_module(found)) as flow:
         return running.execute(here, lambda: flow.resume(found.id, return_state=True))
 
 
@@ -86,7 +86,7 @@ def rerun(
     found, _ = _found(here, run)
     if dry_run:
         return _rehearsed(here, f"Flow run `{one_line(found.name)}` would run again from `{from_task}` on")
-    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
+    with running.loaded(here, _code(found, file), known_as=_module(found)) as flow:
         return running.execute(here, lambda: flow.rerun(found.id, from_task=from_task, return_state=True))
 
 
@@ -106,7 +106,7 @@ def fork(
     """
     given = parameters.read(here.terminal, param, params)
     found, _ = _found(here, run)
-    with entrypoints.loaded(_code(found, file), known_as=_module(found)) as flow:
+    with running.loaded(here, _code(found, file), known_as=_module(found)) as flow:
         if dry_run:
             flow.validate_parameters({**found.parameters, **given})
             changed = ", ".join(given) or "no parameters"

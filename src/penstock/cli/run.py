@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from penstock.cli import arguments, parameters, running
 from penstock.cli.session import Here
-from penstock.sdk import entrypoints
 
 
 def run(
@@ -28,7 +27,7 @@ def run(
     stderr, unless `--quiet`. Exits with 0 when the run completed, with 1 when it failed.
     """
     given = parameters.read(here.terminal, param, params)
-    with entrypoints.loaded(file) as flow:
+    with running.loaded(here, file) as flow:
         checked = flow.validate_parameters(given)
         if dry_run:
             shown = ", ".join(f"{name}={value!r}" for name, value in checked.items())

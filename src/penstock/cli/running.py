@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from penstock import errors
@@ -11,7 +12,16 @@ from penstock.cli.exit_codes import FAILURE, OK
 from penstock.cli.session import Session
 from penstock.core.states import State
 from penstock.engine import tracebacks
-from penstock.sdk import runs
+from penstock.sdk import entrypoints, runs
+from penstock.sdk.entrypoints import AnyFlow
+
+
+@contextmanager
+def loaded(session: Session, entrypoint: str, *, known_as: str = "") -> Generator[AnyFlow]:
+    """See `entrypoints.loaded`. What the code prints, when it is imported and later, is seen among its log."""
+    session.terminal.show_each_line()
+    with entrypoints.loaded(entrypoint, known_as=known_as) as flow:
+        yield flow
 
 
 def execute(session: Session, call: Callable[[], Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -81,6 +82,11 @@ class Terminal:
     @property
     def ellipsis(self) -> str:
         return "…" if self.is_unicode else "..."
+
+    def show_each_line(self) -> None:
+        """From now on each line on stdout is seen at once, in a pipe or file too: code of users is about to print."""
+        if isinstance(self.out, io.TextIOWrapper):
+            self.out.reconfigure(line_buffering=True)
 
     def write(self, text: str) -> None:
         """Data: a line (or several) on stdout."""
