@@ -152,14 +152,18 @@ class Running:
         **wanted: Any,
     ) -> None:
         self.said: list[str] = []
+        self.warned: list[str] = []
         self.shown: list[str] = []
         self.trouble: list[Exception] = []
         self.started = threading.Event()
-        teller = Teller(lambda _, text: self.said.append(text), self.shown.append, self.started.set)
+        teller = Teller(self._say, self.shown.append, self.started.set)
         plan = Wanted(pool, "w", **wanted)
         self.worker = Worker(plan, server, chosen, time=clock.SYSTEM, teller=teller, environ=environ)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _say(self, level: str, _: str, text: str) -> None:
+        (self.warned if level == "WARNING" else self.said).append(text)
 
     def _run(self) -> None:
         try:

@@ -98,8 +98,19 @@ def test_an_agent_without_queues_says_so(factory: Factory, served: Served, lines
 def test_a_worker_of_a_pool_that_is_not_there_says_so(factory: Factory, served: Served, lines: list[Line]):
     lines.append(Line(factory.root, served, "w", "worker", "start", "-p", "nowhere"))
 
-    assert lines[0].process.wait(60) not in (0, None)
-    assert "nowhere" in lines[0].text
+    assert lines[0].process.wait(60) == 3
+    assert lines[0].text.startswith("error: There is no work pool: `nowhere`\n")
+
+
+def test_a_worker_without_a_server_says_so_and_not_that_it_is_connected(
+    factory: Factory, served: Served, lines: list[Line]
+):
+    lines.append(Line(factory.root, served, "w", "worker", "start", "--api", "http://127.0.0.1:9/api"))
+    until(lambda: "Trying again until it answers" in lines[0].text)
+    lines[0].process.send_signal(signal.SIGTERM)
+
+    assert lines[0].process.wait(30) == 0
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} \| WARNING \| penstock\.worker - .*\n", lines[0].text)
 
 
 def test_sigterm_hands_over_what_runs_and_exits_well(factory: Factory, served: Served, lines: list[Line]):

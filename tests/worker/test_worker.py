@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.worker.factory import Factory, until
+from tests.worker.factory import DEADLINE, Factory, until
 
 from penstock import errors
 from penstock.core.operations.work import ClaimFlowRuns
@@ -73,14 +73,28 @@ def test_a_worker_whose_disk_is_full_claims_nothing_until_there_is_room(
     monkeypatch.setattr(worker_module, "PAUSES", (0.01,))
     run = factory.create(factory.deploy(HELLO))
     worker = factory.work()
-    until(lambda: worker.said)
+    until(lambda: worker.warned)
     state = factory.state(run)
     monkeypatch.setattr(worker_module, "LEAST_FREE_BYTES", 0)
 
-    assert "The disk is full, so no more runs are claimed" in worker.said[0]
+    assert "The disk is full, so no more runs are claimed" in worker.warned[0]
     assert state == "Scheduled"
     assert factory.ended(run).state_name == "Completed"
-    assert "runs are claimed again" in worker.said[1]
+    assert "runs are claimed again" in worker.said[0]
+
+
+def test_a_worker_that_finds_no_server_waits_for_it_and_does_not_speak_of_runs(factory: Factory):
+    factory.server.is_away = True
+    worker = factory.work()
+    until(lambda: worker.warned)
+    had_started = worker.started.is_set()
+    factory.server.is_away = False
+
+    assert worker.started.wait(DEADLINE)
+    assert not had_started
+    assert worker.warned == [
+        "The server cannot be reached (away): `http://server.test/api`. Trying again until it answers"
+    ]
 
 
 def test_a_worker_of_a_pool_that_is_not_there_is_refused(factory: Factory):
@@ -108,7 +122,7 @@ def test_a_worker_that_can_make_no_process_gives_runs_back_and_claims_none_for_a
 
     ended = factory.ended(run)
     assert ended.state_name == "Completed"
-    assert any(each.startswith("Runs cannot be begun (No process could be made") for each in worker.said)
+    assert any(each.startswith("Runs cannot be begun (No process could be made") for each in worker.warned)
 
 
 def check_given_back(factory: Factory, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
@@ -119,7 +133,7 @@ def check_given_back(factory: Factory, monkeypatch: pytest.MonkeyPatch, why: str
 
     ended = factory.ended(run)
     assert (ended.state_name, ended.attempt) == ("Completed", 2)
-    assert any(why in each for each in worker.said)
+    assert any(why in each for each in worker.warned)
     assert "Runs are claimed again" in worker.said
 
 

@@ -23,14 +23,20 @@ def work(session: Session, kind: str, wanted: Wanted, *, api: str | None, starte
     settings = structs.replace(session.settings, api_url=api) if api else session.settings
     server = HttpServer(settings, session.clock)
     echo = Echo(session.terminal.out)
-    if not hide_welcome:
-        echo.write(f"Starting v{__version__} {kind} connected to {server.url}...")
-        echo.write(BANNER)
+    has_started = False
 
-    def say(part: str, text: str) -> None:
-        echo.write(f"{time_of_day(session.clock.now())} | INFO    | {part} - {text}")
+    def say(level: str, part: str, text: str) -> None:
+        echo.write(f"{time_of_day(session.clock.now())} | {level:<7} | {part} - {text}")
 
-    teller = Teller(say, echo.write, (lambda: None) if hide_welcome else (lambda: echo.write(started)))
+    def welcome() -> None:
+        nonlocal has_started
+        has_started = True
+        if not hide_welcome:
+            echo.write(f"Starting v{__version__} {kind} connected to {server.url}...")
+            echo.write(BANNER)
+            echo.write(started)
+
+    teller = Teller(say, echo.write, welcome)
     worker = Worker(
         wanted,
         server,
@@ -44,7 +50,8 @@ def work(session: Session, kind: str, wanted: Wanted, *, api: str | None, starte
         with attended(worker):
             worker.run()
     finally:
-        echo.write(f"{kind.capitalize()} stopped!")
+        if has_started:
+            echo.write(f"{kind.capitalize()} stopped!")
         echo.close()
 
 

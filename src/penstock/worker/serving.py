@@ -55,7 +55,7 @@ def serve(
     served = [_applied(each, orchestrator, is_active=pause_on_shutdown) for each in deployments]
     echo = Echo(sys.stdout)
     teller = Teller(
-        lambda part, text: echo.write(f"{time_of_day(here.clock.now())} | INFO    | {part} - {text}"),
+        lambda level, part, text: echo.write(f"{time_of_day(here.clock.now())} | {level:<7} | {part} - {text}"),
         echo.write,
         lambda: echo.write(_message(served)) if print_starting_message else None,
     )

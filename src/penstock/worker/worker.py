@@ -43,6 +43,8 @@ UNABLE_SECONDS = 10.0
 LEAST_FREE_BYTES = 32 << 20
 """With less room in the home, no run is begun. What is under way has the ballast beside it."""
 
+INFO, WARNING = "INFO", "WARNING"
+
 PROCESS = "process"
 """The type of infrastructure that this worker is of."""
 
@@ -62,8 +64,8 @@ class Wanted(NamedTuple):
 class Teller(NamedTuple):
     """How whoever watches the worker is told."""
 
-    say: Callable[[str, str], None]
-    """What the worker does: the name of its part, and a sentence."""
+    say: Callable[[str, str, str], None]
+    """What the worker does: how much it matters (``INFO``, ``WARNING``), the name of its part, and a sentence."""
     show: Callable[[str], None]
     """What its runs write."""
     started: Callable[[], None] = lambda: None
@@ -139,6 +141,9 @@ class Worker:
         with self._changed:
             self._changed.notify_all()
 
+    def _say(self, text: str, level: str = INFO) -> None:
+        self._teller.say(level, self._part, text)
+
     def _registered(self) -> Registered | None:
         """What the server has to say; None when the worker was stopped before it said so."""
         tries = 0
@@ -198,8 +203,8 @@ class Worker:
             environ=self._environ,
             is_at_home=is_at_home,
             beat=self._heartbeats.soon,
-            say=lambda text: self._teller.say(self._part, text),
-            say_of_process=lambda text: self._teller.say("penstock.process", text),
+            say=self._say,
+            say_of_process=lambda text: self._teller.say(INFO, "penstock.process", text),
             show=self._teller.show,
             freed=self._wake,
             unable=self._notice_inability,
@@ -218,7 +223,7 @@ class Worker:
     def _finish(self, left: list[leftovers.Leftover]) -> None:
         """Finish what dead workers have begun, and make room."""
         for each in left:
-            self._teller.say(self._part, f"Finishing flow run '{each.run_id}', whose worker has died")
+            self._say(f"Finishing flow run '{each.run_id}', whose worker has died")
             leftovers.finish(each, self._place)
         if not self._place.is_at_home:
             leftovers.forget_results(self._settings, self._clock.now())
@@ -301,8 +306,9 @@ class Worker:
             if is_full != self._is_full:
                 self._is_full = is_full
                 home = self._settings.home
+                level = WARNING if is_full else INFO
                 told = "no more runs are claimed until there is room" if is_full else "runs are claimed again"
-                self._teller.say(self._part, f"The disk is {'' if is_full else 'no longer '}full, so {told}: `{home}`")
+                self._say(f"The disk is {'' if is_full else 'no longer '}full, so {told}: `{home}`", level)
             if is_full:
                 self._pause(len(PAUSES))
                 return False
@@ -317,7 +323,7 @@ class Worker:
             if self._stops or clock.boottime() < self._unable_until:
                 return False
             self._is_unable = False
-        self._teller.say(self._part, "Runs are claimed again")
+        self._say("Runs are claimed again")
         return True
 
     def _notice_inability(self, why: str) -> None:
@@ -327,7 +333,7 @@ class Worker:
             self._unable_until = clock.boottime() + UNABLE_SECONDS
         if is_news:
             told = f"Runs cannot be begun ({why}), so no more are claimed for {UNABLE_SECONDS:g} seconds"
-            self._teller.say(self._part, told)
+            self._say(told, WARNING)
 
     @property
     def _taken(self) -> int:
@@ -343,7 +349,7 @@ class Worker:
             if self._stops:
                 return  # it is let go with all else that the worker holds
             self._supervisors[supervisor] = thread
-        self._teller.say(self._part, f"Submitting flow run '{claim.run_id}'")
+        self._say(f"Submitting flow run '{claim.run_id}'")
         try:
             thread.start()
         except RuntimeError as error:  # the system makes no more threads
@@ -411,13 +417,13 @@ class Worker:
     def _notice_absence(self, error: errors.PenstockError) -> None:
         if not self._is_away and not self._stops:
             self._is_away = True
-            told = f"{error.message}. Runs under way go on, and their records wait; trying again until it answers"
-            self._teller.say(self._part, told)
+            runs = "Runs under way go on, and their records wait. " if self._charges() else ""
+            self._say(f"{error.message}. {runs}Trying again until it answers", WARNING)
 
     def _notice_presence(self) -> None:
         if self._is_away:
             self._is_away = False
-            self._teller.say(self._part, f"The server is back: `{self._server.url}`")
+            self._say(f"The server answers: `{self._server.url}`")
 
     def _pause(self, tries: int) -> None:
         seconds = PAUSES[min(tries, len(PAUSES) - 1)] * (0.75 + self._clock.chance() / 2)
