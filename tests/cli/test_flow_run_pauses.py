@@ -66,6 +66,42 @@ def test_a_suspended_run_says_what_it_waits_for(penstock: Penstock, suspended: s
     assert f"`penstock flow-run resume {suspended} --input approve=…`" in told
 
 
+@pytest.mark.parametrize("line", ["flow-run watch", "flow-run logs -f"])
+def test_who_follows_a_run_that_waits_for_an_input_is_told_once_how_to_give_it(
+    penstock: Penstock, suspended: str, still: Any, line: str
+):
+    resume = ["flow-run", "resume", suspended, "--input", "approve=true"]
+    still.meanwhile = [lambda: None] * 50 + [lambda: penstock(*resume)]
+
+    ran = penstock(*line.split(), suspended)
+
+    (hint,) = [each for each in ran.err.splitlines() if each.startswith("hint: ")]
+    assert "it waits for an input, until" in hint
+    assert hint.endswith(f": `penstock flow-run resume {suspended} --input approve=…`")
+    assert ran.code == 0
+
+
+def test_each_pause_of_a_run_that_is_followed_is_told(penstock: Penstock, journals: Any, still: Any):
+    run = journals.run("otter", state=None, lives=True)
+    writer = journals.writer(run)
+    writer.define(records.TaskDefined(0, "penstock.pause", "pause"))
+
+    def pause(key: str) -> None:
+        writer.append(records.TaskRunBegan(still.at, key, run, run, 0, key, kind="pause", address=key.encode() * 16))
+        writer.append(records.InputAwaited(still.at, run, key, schema={}))
+        writer.append(records.TaskRunMoved(still.at, key, "PAUSED", "Paused"))
+        writer.append(records.FlowRunMoved(still.at, run, "PAUSED", "Paused"))
+
+    def end() -> None:
+        writer.append(records.FlowRunEnded(still.at, run, "COMPLETED", "Completed"))
+
+    still.meanwhile = [lambda: pause("a"), lambda: penstock("flow-run", "resume", "otter"), lambda: pause("b"), end]
+    ran = penstock("flow-run", "watch", "otter")
+
+    assert ran.err.count("it waits for somebody to resume it") == 2
+    assert ran.err.count("`penstock flow-run resume otter`") == 2
+
+
 def test_an_input_for_a_run_that_waits_for_none_is_refused(penstock: Penstock, journals: Any):
     journals.run("otter", state="FAILED")
 
