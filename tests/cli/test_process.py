@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Journals
 
 CALL = "import sys; from penstock.cli.main import main; sys.exit(main())"
 LOADED = "print(*sys.modules, sep='\\n')"
@@ -39,6 +40,23 @@ def test_a_reader_that_goes_away_is_no_error():
         ran = subprocess.run([sys.executable, "-c", CALL, "--help"], stdout=nobody, stderr=subprocess.PIPE, check=False)
 
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("line", ["event ls -f", "flow-run logs -f otter", "flow-run watch otter"])
+def test_who_follows_ends_with_their_reader_though_nothing_happens(journals: Journals, line: str):
+    journals.run("otter", state=None, lives=True, logs=((20, "one"),))
+    following = subprocess.Popen(
+        [sys.executable, "-c", CALL, *line.split()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert following.stdout is not None
+    told = following.stdout.readline()
+    following.stdout.close()
+
+    try:
+        assert following.wait(30) == 141
+    finally:
+        following.kill()
+    assert told
 
 
 def test_data_and_messages_keep_their_order_in_a_pipe():

@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from penstock import errors
-from penstock.cli import arguments, completion, humanize, output, run_views, table, tree, views
+from penstock.cli import arguments, completion, humanize, lifeline, output, run_views, table, tree, views
 from penstock.cli.following import PATIENCE_SECONDS, PAUSE_SECONDS, WAIT_SECONDS
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session, refuse_together
@@ -77,6 +77,7 @@ def ls(
         output.show_list(here, out, last, EVENTS, nothing=nothing)
         return
     _show(here, out, last)
+    lifeline.end_with_reader(here.terminal.out)
     after = str(last[-1].sequence) if last else None
     for page in _coming(here, msgspec.structs.replace(wanted, after=after)):
         _show(here, out, page.items)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from penstock.cli import arguments, following, humanize, output, views
+from penstock.cli import arguments, following, humanize, lifeline, output, views
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session, refuse_together
 from penstock.cli.terminal import clean, one_line
@@ -65,6 +65,7 @@ def logs(
             after=f"0.{printer.last}",
         )
         here.terminal.out.flush()
+        lifeline.end_with_reader(here.terminal.out)
         for progress in following.follow(here, request):
             printer.show(progress.logs, progress.names)
             here.terminal.out.flush()

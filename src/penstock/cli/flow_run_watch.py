@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from penstock import errors
-from penstock.cli import arguments, exit_codes, following, humanize, output, run_views, views
+from penstock.cli import arguments, exit_codes, following, humanize, lifeline, output, run_views, views
 from penstock.cli.flow_run_logs import LEVEL_STYLES, Level
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session, refuse_together
@@ -51,6 +51,7 @@ def to_its_end(
     states: bool = False,
 ) -> int:
     """Print what a run says as it comes, then how it ended; returns what to exit with. Ctrl-C ends only that."""
+    lifeline.end_with_reader(here.terminal.out)
     try:
         return shown_to_its_end(here, run, level=level, options=options, states=states)
     except KeyboardInterrupt:

@@ -1,13 +1,17 @@
-"""Ending with whoever started this process: its stdin is a pipe that the system closes when the starter is gone."""
+"""Ending with whoever is at the other end of a pipe: who started this process (its stdin), or who reads its stdout."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
+import stat
 import threading
-from typing import Annotated
+from typing import Annotated, TextIO
 
 from cyclopts import Parameter
+
+from penstock.cli import exit_codes
 
 UntilStdinEnds = Annotated[
     bool,
@@ -27,3 +31,24 @@ def _wait() -> None:
     except OSError:
         pass  # it was closed from the beginning
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_with_reader(out: TextIO) -> None:
+    """End this process once nobody reads what it writes: one that follows may have nothing to write for long.
+
+    It ends at once, so it has to be one that only looks.
+    """
+    try:
+        descriptor = out.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except (OSError, ValueError):
+        return  # it is closed, or no file
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        threading.Thread(target=_watch, args=(descriptor,), name="penstock-reader", daemon=True).start()
+
+
+def _watch(descriptor: int) -> None:
+    watched = select.poll()
+    watched.register(descriptor, 0)  # waits for nothing but the other end's being gone
+    if any(found & (select.POLLERR | select.POLLHUP) for _, found in watched.poll()):
+        os._exit(exit_codes.BROKEN_PIPE)
