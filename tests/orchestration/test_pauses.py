@@ -9,6 +9,7 @@ from penstock import errors
 from penstock.core import records
 from penstock.core.operations import flow_runs as of_runs
 from penstock.core.operations import pauses as ask
+from penstock.core.operations import work as of_work
 from penstock.core.work import ExitReason
 from penstock.testing import FakeClock
 
@@ -268,6 +269,21 @@ def test_a_run_under_way_is_paused_until_it_is_resumed(plant: Plant):
     resume(plant, run)
 
     assert (paused, plant.heartbeat("w1", (run, 1))) == (["pause"], ["go_on"])
+
+
+def test_its_worker_hears_at_once_and_once_that_a_run_is_paused_and_that_it_goes_on(plant: Plant):
+    run = under_way(plant)
+
+    def ordered(*paused: str) -> list[str]:
+        return [each.verdict for each in plant.ask(of_work.AwaitOrders(worker_id="w1", paused=paused))]
+
+    before = ordered()
+    plant.ask(ask.PauseFlowRun(run=run, by="ada"))
+    while_paused = ordered(), ordered(run)
+    resume(plant, run)
+
+    assert (before, while_paused) == ([], (["pause"], []))
+    assert (ordered(run), ordered()) == (["go_on"], [])
 
 
 def test_a_paused_run_that_crashes_stays_paused(plant: Plant):

@@ -134,3 +134,37 @@ def test_orders_are_followed_and_those_that_are_being_followed_not_asked_for_all
     assert set(run.judged) == {Verdict.CANCEL}
     assert len(server.asked) <= 3
     assert all(isinstance(asked, AwaitOrders) for asked in server.asked)
+
+
+def test_a_run_that_is_paused_is_told_once_and_the_server_that_it_is():
+    run = Charge("a")
+    paused = Judged(run_id="a", attempt=1, verdict=Verdict.PAUSE)
+    on = Judged(run_id="a", attempt=1, verdict=Verdict.GO_ON)
+    server = Server([paused], [on], [paused])
+    given: Any = server
+    orders = Orders(given, "w", lambda: [run])
+    orders.start()
+    until(lambda: len(server.asked) >= 4)
+    orders.close()
+
+    assert run.judged == [Verdict.PAUSE, Verdict.GO_ON, Verdict.PAUSE]
+    assert [asked.paused for asked in server.asked[:4]] == [(), ("a",), (), ("a",)]
+
+
+def test_a_pause_of_a_run_that_is_not_in_care_yet_is_asked_for_again():
+    charges: list[Charge] = []
+    paused = [Judged(run_id="a", attempt=1, verdict=Verdict.PAUSE)]
+
+    def take() -> list[Judged]:
+        charges.append(Charge("a"))
+        return paused
+
+    server = Server(paused, take)
+    given: Any = server
+    orders = Orders(given, "w", lambda: charges)
+    orders.start()
+    until(lambda: len(server.asked) >= 3)
+    orders.close()
+
+    assert charges[0].judged == [Verdict.PAUSE]
+    assert [asked.paused for asked in server.asked[:3]] == [(), (), ("a",)]

@@ -84,7 +84,7 @@ def await_orders(tx: Transaction, given: ask.AwaitOrders) -> list[ask.Judged]:
     held = [ask.Held(run_id=row.run_id, attempt=row.attempt) for row in tx.work.of_worker(worker.id)]
     known = tx.work.rows(each.run_id for each in held)
     judged = (_judged(known.get(each.run_id), worker.id, each) for each in held)
-    return [each for each in judged if each.verdict in (Verdict.CANCEL, Verdict.SUSPEND)]
+    return [each for each in judged if _is_order(each, is_paused=each.run_id in given.paused)]
 
 
 def pin_commit(tx: Transaction, given: ask.PinCommit) -> str:
@@ -187,6 +187,15 @@ def _judged(work: WorkRow | None, worker_id: str, held: ask.Held) -> ask.Judged:
         reason = f"{done} by {work.wished_by or 'a user'}"
         return ask.Judged(run_id=held.run_id, attempt=held.attempt, verdict=wished, reason=reason)
     return ask.Judged(run_id=held.run_id, attempt=held.attempt, verdict=Verdict.GO_ON)
+
+
+def _is_order(judged: ask.Judged, *, is_paused: bool) -> bool:
+    """Whether a worker has to do something that it may not have done yet."""
+    if judged.verdict is Verdict.PAUSE:
+        return not is_paused
+    if judged.verdict is Verdict.GO_ON:
+        return is_paused
+    return judged.verdict is not Verdict.SUPERSEDED
 
 
 def _is_of(work: WorkRow | None, worker_id: str, attempt: int) -> bool:

@@ -15,6 +15,10 @@ RETRY_SECONDS = 1.0
 """After a heartbeat that the server has not heard."""
 
 
+_PAUSES = (Verdict.PAUSE, Verdict.GO_ON)
+"""Orders that are followed at once."""
+
+
 class Charge(Protocol):
     """An attempt in a worker's care."""
 
@@ -105,7 +109,7 @@ class Heartbeats:
 
 
 class Orders:
-    """A thread that hears at once, and not with the next heartbeat, of runs that are to be ended."""
+    """A thread that hears at once, and not with the next heartbeat, of runs that are to end, to pause or to go on."""
 
     def __init__(self, server: Server, worker_id: str, charges: Callable[[], Sequence[Charge]]) -> None:
         self._server = server
@@ -124,20 +128,25 @@ class Orders:
 
     def _await_on(self) -> None:
         known: set[tuple[str, int]] = set()
+        paused: set[tuple[str, int]] = set()
         while not self._closing.is_set():
+            ids = tuple(sorted(run_id for run_id, _ in paused))
             try:
-                orders = self._server.ask(AwaitOrders(worker_id=self._worker_id, wait_seconds=POLL_SECONDS))
+                orders = self._server.ask(AwaitOrders(worker_id=self._worker_id, paused=ids, wait_seconds=POLL_SECONDS))
             except (errors.PenstockError, OSError):
                 self._closing.wait(HEARTBEAT_SECONDS)  # heartbeats tell as well
                 continue
             if self._closing.is_set():
                 break
             told = {(each.run_id, each.attempt): each for each in orders}
-            for charge in self._charges():
-                order = told.get((charge.run_id, charge.attempt))
-                if order is not None:
-                    charge.judge(order.verdict, order.reason)
-            if told.keys() <= known:
+            charges = {(each.run_id, each.attempt): each for each in self._charges()}
+            followed = told.keys() & charges.keys()
+            for key in followed:
+                charges[key].judge(told[key].verdict, told[key].reason)
+            ending = {key for key in told if key not in followed or told[key].verdict not in _PAUSES}
+            if ending <= known and len(ending) == len(told):
                 self._closing.wait(1.0)  # these are being ended; that takes its time
-            known = set(told)
+            known = ending
+            paused = (paused - followed) & charges.keys()
+            paused |= {key for key in followed if told[key].verdict is Verdict.PAUSE}
         self._server.close()

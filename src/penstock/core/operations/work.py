@@ -83,12 +83,13 @@ class Heartbeat(Request[list[Judged]], frozen=True, kw_only=True):
 
 @operation("GET", "/workers/{worker_id}/orders", Permission.WORK)
 class AwaitOrders(Request[list[Judged]], frozen=True, kw_only=True):
-    """What the worker is to end now, without waiting for its next heartbeat: cancelled runs that it has under way.
+    """What the worker is to do now, without waiting for its next heartbeat: which of its runs to end, pause, let go on.
 
-    Without any, the answer waits for up to ``wait_seconds``.
+    ``paused`` are those that it has paused already. Without any, the answer waits for up to ``wait_seconds``.
     """
 
     worker_id: str
+    paused: tuple[str, ...] = ()
     wait_seconds: float = 0
 
     def topic(self) -> str:
