@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.api.serving import TOKEN
 from tests.cli.conftest import Journals, Kept, Task
 
-from penstock import clock
+from penstock import clock, errors
+from penstock.client.home_server import HomeServer, Keeping
+from penstock.client.orchestrator import HttpOrchestrator
 from penstock.core import records
+from penstock.core.operations.flow_runs import FollowFlowRun
 
 Call = Callable[..., Any]
 
@@ -92,9 +97,6 @@ def test_a_log_is_followed_over_http_until_the_run_has_ended(remote: Call, kept:
 
 
 def test_an_answer_to_who_follows_comes_when_something_is_recorded(remote: Call, kept: Kept, journals: Journals):
-    from penstock.client.orchestrator import HttpOrchestrator
-    from penstock.core.operations.flow_runs import FollowFlowRun
-
     run_id = journals.run("quiet-otter", state=None, lives=True)
     kept.fold()
     asking = HttpOrchestrator(kept.url, TOKEN, clock.SYSTEM)
@@ -111,6 +113,30 @@ def test_an_answer_to_who_follows_comes_when_something_is_recorded(remote: Call,
 
     assert [line.message for line in progress.logs] == ["now"]
     assert clock.SYSTEM.elapsed() - began < 5
+
+
+def test_who_watches_a_run_finds_the_server_of_the_home_when_it_is_back_at_another_port(
+    penstock: Call, kept: Kept, journals: Journals, home: Path, still: Any, monkeypatch: pytest.MonkeyPatch
+):
+    journals.run("quiet-otter")
+    kept.fold()
+    (home / "token").write_text(TOKEN)
+    before = kept.url.replace("127.0.0.1", "localhost")
+    real = HttpOrchestrator.ask
+
+    def ask_now(self: HttpOrchestrator, request: Any, **options: Any) -> Any:
+        if self.url == before and isinstance(request, FollowFlowRun):
+            raise errors.ServerUnreachable("The server cannot be reached")
+        return real(self, request, **options)
+
+    monkeypatch.setattr(HttpOrchestrator, "ask", ask_now)
+    told = HomeServer(api_url=before, pid=1, started_at=1, home_id="h", store="sqlite", version="0")
+    with Keeping(home, clock.SYSTEM) as keeping:
+        keeping.announce(told)
+        still.meanwhile = [lambda: keeping.announce(msgspec.structs.replace(told, api_url=kept.url))]
+        ran = penstock("flow-run", "watch", "quiet-otter")
+
+    assert (ran.code, "Flow run 'quiet-otter' is Completed" in ran.err) == (0, True)
 
 
 def test_pools_and_queues_are_made_at_the_server(remote: Call, penstock: Call):

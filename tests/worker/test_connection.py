@@ -6,7 +6,8 @@ import errno
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def served(factory: Factory) -> Iterator[Served]:
             running.stop()
         for running in factory.workers:
             running.join()
+
+
+@contextmanager
+def keeping(home: Path, url: str) -> Generator[None]:
+    """For the block, a server at the URL keeps the home."""
+    with Keeping(home, clock.SYSTEM) as kept:
+        kept.announce(HomeServer(api_url=url, pid=1, started_at=1, home_id="h", store="sqlite", version="0"))
+        yield
 
 
 def bundle_of(source: str) -> bytes:
@@ -141,10 +150,7 @@ def test_the_owners_key_is_shown_to_the_homes_server_while_it_lives_and_to_nobod
     here = settings.load({"PENSTOCK_HOME": str(tmp_path)})
     token = home_server.provided_token(tmp_path)
     with scripted(*[answer(body=b"[]", content_type="application/json")] * 3) as server:
-        with Keeping(tmp_path, clock.SYSTEM) as keeping:
-            keeping.announce(
-                HomeServer(api_url=server.url, pid=1, started_at=1, home_id="h", store="sqlite", version="0")
-            )
+        with keeping(tmp_path, server.url):
             asking = HttpServer(here, clock.SYSTEM)
             asking.send_journal([])
         asking.send_journal([])  # to whoever has taken the port meanwhile
@@ -154,6 +160,29 @@ def test_the_owners_key_is_shown_to_the_homes_server_while_it_lives_and_to_nobod
         shown = [asked.headers.get("authorization") for asked in server.asked]
 
     assert shown == [f"Bearer {token}", None, f"Bearer {token}"]
+
+
+@pytest.mark.parametrize("key", [{}, {"PENSTOCK_API_KEY": "k"}], ids=["owner", "key"])
+def test_a_server_of_the_home_that_comes_back_at_another_port_is_found_there(tmp_path: Path, key: dict[str, str]):
+    asking = HttpServer(settings.load({"PENSTOCK_HOME": str(tmp_path), **key}), clock.SYSTEM)
+    asked: list[int] = []
+    for _ in range(2):
+        empty = answer(body=b"[]", content_type="application/json", connection="close")
+        with scripted(empty) as server, keeping(tmp_path, server.url):
+            asking.send_journal([])
+            asked.append(len(server.asked))
+        with pytest.raises(errors.ServerUnreachable):
+            asking.send_journal([])
+    asking.close()
+
+    assert asked == [1, 1]
+
+
+def test_a_server_that_the_settings_name_is_asked_and_no_other(tmp_path: Path):
+    there = "http://127.0.0.1:9/api"
+    asking = HttpServer(settings.load({"PENSTOCK_HOME": str(tmp_path), "PENSTOCK_API_URL": there}), clock.SYSTEM)
+    with scripted() as server, keeping(tmp_path, server.url), pytest.raises(errors.ServerUnreachable, match=there):
+        asking.send_journal([])
 
 
 def test_without_a_word_of_the_settings_the_usual_place_is_asked(tmp_path: Path):

@@ -69,3 +69,4 @@ def _patiently(here: Session, request: Request[R]) -> R:
                 here.terminal.warn(f"{error.message}. Waiting for it to come back")
                 has_told = True
             here.clock.sleep(PAUSE_SECONDS)
+            here.look_again()

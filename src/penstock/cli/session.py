@@ -68,6 +68,15 @@ class Session:
         if "orchestrator" in vars(self):
             self.orchestrator.close()
 
+    def look_again(self) -> None:
+        """Ask a server of this home that has come back at another port from now on."""
+        from penstock.sdk import connect  # noqa: PLC0415  as above
+
+        address = connect.server(self.settings)
+        if address is not None and address.url != getattr(self.orchestrator, "url", None):
+            self.close()
+            del self.orchestrator
+
     def ask(self, request: Request[R]) -> R:
         """The answer of whoever keeps deployments, schedules and runs. Raises the error that answering it raised."""
         return self.orchestrator.ask(request)

@@ -50,7 +50,9 @@ def is_at_home(settings: Settings, url: str) -> bool:
 
 
 class HttpServer:
-    """See `server.Server`. The key of a server of this home is found when it is needed: it may not be running yet."""
+    """See `server.Server`. A server of this home, and its key, are found when they are needed: it may not be running
+    yet, and come back at another port.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.url = url_of(settings)
@@ -122,29 +124,32 @@ class HttpServer:
     def _server(self) -> HttpOrchestrator:
         with self._lock:
             try:
-                key = self._known_key()
+                url, key = self._known()
             except OSError as error:  # there may be no file left to open, at present
                 raise errors.ServerUnreachable(
                     f"It cannot be seen whether the server is there ({error}): `{self.url}`"
                 ) from error
-            if self._asked is None or key != self._key:
+            if self._asked is None or (url, key) != (self.url, self._key):
                 if self._asked is not None:
                     self._asked.http.end()
-                self._key = key
+                self.url, self._key = url, key
                 self._asked = HttpOrchestrator(
                     self.url, key, self._clock, patience_seconds=0, timeout_seconds=TIMEOUT_SECONDS
                 )
             return self._asked
 
-    def _known_key(self) -> str | None:
-        """The key to show now. The owner's is for the home's own server while it lives: whoever else listens there,
-        be it for the moment in which that is away, is not shown it.
+    def _known(self) -> tuple[str, str | None]:
+        """Where to ask now: what the settings do not name is where the home's own server is, or was last. And the key
+        to show: the owner's is for that server while it lives. Whoever else listens there, be it for the moment in
+        which it is away, is not shown it.
         """
-        if self._settings.api_key:
-            return self._settings.api_key
-        home = self._settings.home
-        known = home_server.running(home) if home_server.is_loopback(self.url) else None
-        return home_server.token(home) if known is not None and home_server.is_at(known, self.url) else None
+        given, home = self._settings, self._settings.home
+        if given.api_url is not None and (given.api_key or not home_server.is_loopback(self.url)):
+            return self.url, given.api_key or None
+        running = home_server.running(home)
+        url = running.api_url if running is not None and given.api_url is None else self.url
+        is_own = running is not None and home_server.is_at(running, url)
+        return url, given.api_key or (home_server.token(home) if is_own else None)
 
 
 def _decoded(answer: Answer, kind: type[R]) -> R:
