@@ -575,6 +575,49 @@ def test_a_clock_that_was_put_back_does_not_keep_a_dead_worker_alive(timed: Plan
     assert waited <= 45
 
 
+def test_a_worker_that_is_not_heard_of_is_silent_and_then_offline(timed: Plant, clock: FakeClock):
+    (seen,) = timed.ask(of_pools.ListWorkers())
+    told: list[str] = []
+    worker = seen
+    for _ in range(35):
+        timed.rescue()
+        clock.advance(2)
+        (worker,) = timed.ask(of_pools.ListWorkers())
+        told.append(worker.status)
+    timed.heartbeat("w1")
+    (again,) = timed.ask(of_pools.ListWorkers())
+
+    assert (told[6], told[7], told[29], told[-1], again.status) == ("online", "silent", "silent", "offline", "online")
+    assert seen.seen_at == worker.seen_at < again.seen_at
+
+
+def test_after_an_outage_a_worker_was_seen_when_it_was_and_has_time_to_be_heard_of(timed: Plant, clock: FakeClock):
+    (seen,) = timed.ask(of_pools.ListWorkers())
+    timed.rescue()
+    clock.advance(7200)
+    told: list[tuple[str, int]] = []
+    for _ in range(35):
+        timed.rescue()
+        (worker,) = timed.ask(of_pools.ListWorkers())
+        told.append((worker.status, worker.seen_at))
+        clock.advance(2)
+
+    assert (told[0], told[29], told[-1][0]) == (("silent", seen.seen_at), ("silent", seen.seen_at), "offline")
+
+
+def test_a_clock_that_was_put_back_does_not_keep_a_dead_worker_from_being_offline(timed: Plant, clock: FakeClock):
+    clock.advance(86400)
+    timed.rescue()
+    clock.advance(60)
+    timed.rescue()
+    clock._now -= 86400 * 1_000_000
+    for _ in range(35):
+        timed.rescue()
+        clock.advance(2)
+
+    assert [each.status for each in timed.ask(of_pools.ListWorkers())] == ["offline"]
+
+
 def test_a_run_that_nobody_claims_is_late(timed: Plant, clock: FakeClock):
     run = timed.create()
     clock.advance(6)

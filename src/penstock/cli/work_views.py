@@ -46,7 +46,7 @@ def claimed(*, is_paused: bool) -> Cell:
     return Cell("paused", "yellow") if is_paused else Cell("active", "green")
 
 
-WORKER_STYLES = {"online": "green", "draining": "yellow", "offline": "dim"}
+WORKER_STYLES = {"online": "green", "draining": "yellow", "silent": "yellow", "offline": "dim"}
 
 
 def _worker_rows(found: Sequence[Worker], style: Style) -> list[list[Cell]]:

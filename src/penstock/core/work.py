@@ -13,6 +13,8 @@ import msgspec
 from penstock.core.deployments import Job, OnCrash
 
 HEARTBEAT_SECONDS = 5.0
+SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
+"""A worker that was not heard of for longer is told to be silent: nobody knows whether it lives."""
 LEASE_SECONDS = 30.0
 LEASE_MARGIN_SECONDS = 5.0
 """A worker trusts its lease for so much less than the server grants it."""
@@ -73,7 +75,9 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     started_at: int = 0
     seen_at: int = 0
-    status: Literal["online", "draining", "offline"] = "online"
+    """When it was heard of last."""
+    status: Literal["online", "draining", "silent", "offline"] = "online"
+    """``silent`` was not heard of since some heartbeats; in time it is ``offline``."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,5 +27,5 @@ def measure(tx: Transaction) -> Measures:
         unfinished=tx.flow_runs.unfinished_by_state(),
         work=tx.work.counts(tx.now),
         late=tx.work.late_by_pool(),
-        workers=Counter((each.work_pool, each.status) for each in tx.work_pools.workers()),
+        workers=Counter((each.work_pool, each.status_at(tx.now)) for each in tx.work_pools.workers()),
     )

@@ -21,6 +21,8 @@ FORGOTTEN_SECONDS = 7 * 86400.0
 """… and after this time it is forgotten."""
 
 _LAST_LOOK = "leases_looked_at"
+_BACK_AT = "leases_looked_at_again"
+"""Since when somebody looks again, after nobody did for a while or the clock was put back."""
 
 
 class Rescued(NamedTuple):
@@ -76,13 +78,14 @@ def _take_holiday(tx: Transaction) -> int:
         shifted = tx.work.shift_leases(gap - int(RESCUE_SECONDS * 1e6), last_look=before)
         tx.runs_elsewhere.shift_leases(gap - int(RESCUE_SECONDS * 1e6), last_look=before)
         tx.concurrency_limits.shift_leases(gap - int(RESCUE_SECONDS * 1e6), last_look=before)
-        tx.work_pools.shift_workers(gap, last_look=before)
+        tx.meta.put(_BACK_AT, str(tx.now))
     elif gap < 0:
         tx.work_pools.pull_workers(tx.now)
         tx.work.pull_due(tx.now, was_due=before)
         tx.runs_elsewhere.pull_leases(tx.now, tx.now + int(LEASE_SECONDS * 1e6))
         tx.concurrency_limits.pull_leases(tx.now, tx.now + int(LEASE_SECONDS * 1e6))
         shifted = tx.work.pull_leases(tx.now, tx.now + int(LEASE_SECONDS * 1e6))
+        tx.meta.put(_BACK_AT, str(tx.now))
     tx.meta.put(_LAST_LOOK, str(tx.now))
     return shifted
 
@@ -106,6 +109,8 @@ def _mark_late(tx: Transaction) -> int:
 
 
 def _look_after_workers(tx: Transaction) -> None:
+    if tx.now - int(tx.meta.value(_BACK_AT) or 0) < OFFLINE_SECONDS * 1e6:
+        return  # workers have time to be heard of
     lost = tx.work_pools.lose_workers(tx.now - int(OFFLINE_SECONDS * 1e6))
     if lost:
         tx.wake("workers")

@@ -54,7 +54,7 @@ def register_worker(tx: Transaction, given: ask.RegisterWorker) -> ask.Registere
     )
     tx.work_pools.save_worker(row)
     return ask.Registered(
-        worker=row.view(),
+        worker=row.view(tx.now),
         job_template=dict(pool.view().job_template),
         heartbeat_seconds=HEARTBEAT_SECONDS,
         lease_seconds=LEASE_SECONDS,

@@ -124,7 +124,7 @@ def preview_work(tx: Transaction, given: ask.PreviewWork) -> list[FlowRun]:
 
 
 def list_workers(tx: Transaction, given: ask.ListWorkers) -> list[Worker]:
-    return [row.view() for row in tx.work_pools.workers(given.pool)]
+    return [row.view(tx.now) for row in tx.work_pools.workers(given.pool)]
 
 
 def pool_of(tx: Transaction, name: str) -> PoolRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import astuple
 
-from penstock.core.work import Worker, WorkPool
+from penstock.core.work import SILENT_SECONDS, Worker, WorkPool
 from penstock.store.connection import Connection
 from penstock.store.rows import texts_in
 from penstock.store.sql import statements
@@ -68,7 +68,12 @@ class WorkerRow(msgspec.Struct, gc=False):
         queues, prefixes = texts_in(self.queues), texts_in(self.prefixes)
         return (not queues and not prefixes) or queue in queues or any(queue.startswith(each) for each in prefixes)
 
-    def view(self) -> Worker:
+    def status_at(self, now: int) -> str:
+        """What is known of it now: that it is there is known only of one that was heard of lately."""
+        is_silent = self.status != "offline" and now - self.seen_at > SILENT_SECONDS * 1e6
+        return "silent" if is_silent else self.status
+
+    def view(self, now: int) -> Worker:
         return Worker(
             id=self.id,
             name=self.name,
@@ -80,7 +85,7 @@ class WorkerRow(msgspec.Struct, gc=False):
             limit=self.run_limit,
             started_at=self.started_at,
             seen_at=self.seen_at,
-            status=self.status,  # pyright: ignore[reportArgumentType]  the database allows only these
+            status=self.status_at(now),  # pyright: ignore[reportArgumentType]  the database allows only these
         )
 
 
@@ -135,10 +140,6 @@ class WorkPools:
     def see_worker(self, worker_id: str, now: int, status: str) -> None:
         """The worker lives."""
         self._connection.run(self._sql["see_worker"], now=now, status=status, id=worker_id)
-
-    def shift_workers(self, gap: int, *, last_look: int) -> None:
-        """The time since the last look does not count: nobody could have heard of workers."""
-        self._connection.run(self._sql["shift_workers"], gap=gap, last_look=last_look)
 
     def pull_workers(self, now: int) -> None:
         """The clock was put back: workers that were seen in the future were seen now."""

@@ -74,10 +74,6 @@ VALUES (:id, :name, :work_pool, :type, :host, :version, :run_limit, :started_at,
 -- A worker lives.
 UPDATE worker SET seen_at = :now, status = :status WHERE id = :id
 
--- name: shift_workers
--- The time in which nobody looked does not count for workers either.
-UPDATE worker SET seen_at = seen_at + :gap WHERE seen_at <= :last_look AND status <> 'offline'
-
 -- name: pull_workers
 -- The clock was put back: what was seen by the clock of before is seen by the clock of now.
 UPDATE worker SET seen_at = :now WHERE seen_at > :now
