@@ -223,6 +223,7 @@ class Kept:
     def __init__(self, store: SqliteStore, served: Served) -> None:
         self._store = store
         self.url = served.url
+        self.orchestrator = served.orchestrator
 
     def fold(self) -> None:
         catch_up(settings.load(), self._store, clock.SYSTEM)

@@ -54,6 +54,8 @@ def deploy(ask: Call) -> Call:
     return deploy
 
 
+UNSERVED = "no server runs here, so no worker hears of the run: `penstock server start` starts one"
+
 DAILY = ScheduleSpec(schedule=Cron("0 6 * * *", "Europe/Berlin"))
 
 
@@ -74,6 +76,7 @@ def test_a_run_is_created_and_told_as_prefect_tells_it(penstock: Call, deploy: C
         "└── Parameters: {'color': 'green', 'months': [1, 2, 3, 4]}\n"
         "└── Scheduled start time: 2025-11-23 13:00:00 CET (now)\n"
     )
+    assert ran.err == f"hint: {UNSERVED}\n"
 
 
 def test_only_what_is_given_or_stored_is_recorded(penstock: Call, deploy: Call, ask: Call):
@@ -234,7 +237,7 @@ def test_watching_prints_the_log_and_exits_as_the_run_ends(
         "13:00:00.000 | INFO    | pre: missing passenger count: 3",
         "13:00:01.000 | ERROR   | it broke",
     ]
-    assert ran.err == "error: The flow run is Failed: ValueError: broken\n"
+    assert ran.err == f"hint: {UNSERVED}\nerror: The flow run is Failed: ValueError: broken\n"
 
 
 def test_watching_a_run_without_a_worker_says_so(penstock: Call, deploy: Call, ask: Call, still: Any):
@@ -244,6 +247,7 @@ def test_watching_a_run_without_a_worker_says_so(penstock: Call, deploy: Call, a
     ran = penstock("deployment", "run", NAME, "--watch")
 
     assert ran.code == 1
+    assert ran.err.count(f"hint: {UNSERVED}\n") == 1
     assert "hint: no worker serves the pool `default`: `penstock worker start -p 'default'` starts one" in ran.err
     assert "error: The flow run is Cancelled: Cancelled by a user" in ran.err
 

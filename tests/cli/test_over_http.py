@@ -16,7 +16,10 @@ from penstock import clock, errors
 from penstock.client.home_server import HomeServer, Keeping
 from penstock.client.orchestrator import HttpOrchestrator
 from penstock.core import records
+from penstock.core.deployments import DeploymentSpec, LocalFolder
+from penstock.core.operations.deployments import ApplyDeployment
 from penstock.core.operations.flow_runs import FollowFlowRun
+from penstock.core.operations.work import ClaimFlowRuns, RegisterWorker
 
 Call = Callable[..., Any]
 
@@ -137,6 +140,25 @@ def test_who_watches_a_run_finds_the_server_of_the_home_when_it_is_back_at_anoth
         ran = penstock("flow-run", "watch", "quiet-otter")
 
     assert (ran.code, "Flow run 'quiet-otter' is Completed" in ran.err) == (0, True)
+
+
+def test_without_a_server_it_is_said_that_nobody_hears_of_a_run_and_with_one_it_is_not(
+    penstock: Call, remote: Call, kept: Kept
+):
+    spec = DeploymentSpec(name="nightly", flow_name="etl", entrypoint="etl.py:etl", code=LocalFolder("/flows"))
+    kept.orchestrator.ask(ApplyDeployment(spec=spec))
+    assert remote("deployment", "run", "etl/nightly", "--flow-run-name", "quiet-otter").err == ""
+    kept.orchestrator.ask(RegisterWorker(id="w", name="ada", pool="default"))
+
+    assert "a worker claims it at any moment" in remote("flow-run", "why", "quiet-otter").out
+    why = penstock("flow-run", "why", "quiet-otter").out
+    assert "No server runs here, so no worker hears of it: `penstock server start` starts one." in why
+    assert "at any moment" not in why
+
+    kept.orchestrator.ask(ClaimFlowRuns(worker_id="w", pool="default"))
+    assert "what worker `ada` does is known when one does" in penstock("flow-run", "why", "quiet-otter").out
+    assert remote("flow-run", "cancel", "quiet-otter").out.endswith("is Cancelling: worker ada ends its processes\n")
+    assert "Worker `ada` hears of it when a server runs here" in penstock("flow-run", "why", "quiet-otter").out
 
 
 def test_pools_and_queues_are_made_at_the_server(remote: Call, penstock: Call):

@@ -81,6 +81,15 @@ def test_a_pool_without_a_worker_is_told(plant: Plant):
     ]
 
 
+def test_a_worker_that_was_killed_claims_nothing(plant: Plant, clock: FakeClock):
+    clock.advance(20)
+
+    ((kind, message),) = why(plant, plant.create())
+    assert kind == "no_worker"
+    assert message.startswith("No worker of the pool `default` is online: `penstock worker start -p default` starts")
+    assert message.endswith("`w1` was not heard of since 2030-01-01 00:00:00 UTC.")
+
+
 @pytest.mark.parametrize(
     ("limit", "kind", "what"),
     [

@@ -16,7 +16,7 @@ from penstock.core.operations import work as of_work
 from penstock.core.operations import work_pools as of_pools
 from penstock.core.states import StateType
 from penstock.core.work import MAX_CRASHES, MAX_LOSSES, ExitReason
-from penstock.orchestration import run_keys
+from penstock.orchestration import rescue, run_keys
 from penstock.orchestration.fold import Outcome
 from penstock.testing import FakeClock
 
@@ -573,6 +573,16 @@ def test_a_clock_that_was_put_back_does_not_keep_a_dead_worker_alive(timed: Plan
         waited += 2
 
     assert waited <= 45
+
+
+def test_a_store_tells_whether_a_server_looks_after_it(timed: Plant, clock: FakeClock):
+    told = [timed.store.ask(rescue.is_under_way)]
+    timed.rescue()
+    told.append(timed.store.ask(rescue.is_under_way))
+    clock.advance(6)
+    told.append(timed.store.ask(rescue.is_under_way))
+
+    assert told == [False, True, False]
 
 
 def test_a_worker_that_is_not_heard_of_is_silent_and_then_offline(timed: Plant, clock: FakeClock):

@@ -98,7 +98,11 @@ def run(
         here.terminal.write(made.id)
     else:
         here.terminal.tell("\n".join(_told(here, made)))
-    return flow_run_watch.to_its_end(here, made) if watch else exit_codes.OK
+    if watch:
+        return flow_run_watch.to_its_end(here, made)
+    if flow_run_watch.is_unserved(here, made):
+        here.terminal.hint(flow_run_watch.UNSERVED)
+    return exit_codes.OK
 
 
 def _start(at: str | None, in_: str | None) -> tuple[int | None, float | None]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 0.05
 
+_UNHEARD = "no server runs here: `penstock server start` starts one, which tells the worker"
+
 Final = Literal["completed", "failed", "crashed", "cancelled"]
 
 Message = Annotated[str | None, Parameter(metavar="TEXT", help="Why; it is shown with the state.")]
@@ -121,6 +123,9 @@ def set_state(
 
 def _ended(here: Session, run: FlowRun, *, wait: bool) -> int:
     """Say what has become of a cancelled run."""
+    is_unserved = flow_run_watch.is_unserved(here, run)
+    if is_unserved:
+        here.terminal.hint(_UNHEARD)
     if not run.is_final:
         run = _waited_for(here, run) if wait else here.ask(GetFlowRun(run=run.id))
     name = one_line(run.name)
@@ -128,6 +133,8 @@ def _ended(here: Session, run: FlowRun, *, wait: bool) -> int:
         here.terminal.tell(f"Flow run '{name}' is {run.state_name}")
         return exit_codes.OK if run.state_type is StateType.CANCELLED else exit_codes.FAILURE
     who = f"worker {run.worker} ends its processes" if run.worker else "its processes are being ended"
+    if is_unserved:
+        who = f"worker {run.worker} hears of it when a server runs here"
     here.terminal.tell(f"Flow run '{name}' is {run.state_name}: {who}")
     return exit_codes.OK
 

@@ -15,13 +15,15 @@ from penstock.cli.session import Here, Session, refuse_together
 from penstock.cli.terminal import clean, one_line
 from penstock.clock import time_of_day
 from penstock.core import log_levels
-from penstock.core.operations.flow_runs import FollowFlowRun, GetFlowRun
+from penstock.core.operations.flow_runs import ExplainFlowRun, FollowFlowRun, GetFlowRun
 from penstock.core.operations.work_pools import ListWorkers
 from penstock.core.runs import Event, FlowRun, LogEntry
 from penstock.core.states import StateType
 
 PATIENCE_SECONDS = 5.0
 """A run that is watched and does not begin in this time may have no worker."""
+
+UNSERVED = "no server runs here, so no worker hears of the run: `penstock server start` starts one"
 
 
 def watch(
@@ -72,12 +74,21 @@ def shown_to_its_end(
     request = FollowFlowRun(
         run=run.id, root=run.root_run_id, level=None if level is None else log_levels.number_of(level)
     )
+    if is_unserved(here, run):
+        here.terminal.hint(UNSERVED)
     hints = _Hints(here)
     for progress in following.follow(here, request, first_wait_seconds=PATIENCE_SECONDS):
         run = progress.run
         shown.lines(progress.events, progress.logs)
         hints.look(run)
     return _told(here, run)
+
+
+def is_unserved(here: Session, run: FlowRun) -> bool:
+    """Whether a run waits for a server, and none is there."""
+    if run.is_final or run.work_pool is None or getattr(here.orchestrator, "url", None) is not None:
+        return False
+    return any(reason.kind == "no_server" for reason in here.ask(ExplainFlowRun(run=run.id)).reasons)
 
 
 def _told(here: Session, run: FlowRun) -> int:

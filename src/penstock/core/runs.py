@@ -164,9 +164,9 @@ class Reason(msgspec.Struct, frozen=True):
     """``state``; ``crashed``, ``failed_first``, ``failed_later``, ``not_ready``, ``running``, ``waiting``, ``retried``,
     ``reused``, ``diverged``, ``cache``, ``resume``, ``subflow``.
 
-    Of runs that wait: ``scheduled``, ``resuming``, ``held``, ``pool_paused``, ``queue_paused``, ``no_worker``,
-    ``workers_full``, ``pool_full``, ``queue_full``, ``deployment_full``, ``position``, ``unclaimed``, ``claimed``,
-    ``worker_silent``, ``cancelling``, ``slot``, ``input``.
+    Of runs that wait: ``no_server``, ``scheduled``, ``resuming``, ``held``, ``pool_paused``, ``queue_paused``,
+    ``no_worker``, ``workers_full``, ``pool_full``, ``queue_full``, ``deployment_full``, ``position``, ``unclaimed``,
+    ``claimed``, ``worker_silent``, ``cancelling``, ``slot``, ``input``.
     """
     subject: str
     """The id of the run that it is about."""

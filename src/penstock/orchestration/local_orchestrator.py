@@ -7,9 +7,12 @@ from typing import TypeVar
 from penstock.clock import Clock
 from penstock.core import wire
 from penstock.core.operations import Request, operation_of
-from penstock.orchestration import handlers, kept_files, local_slots
+from penstock.core.operations.flow_runs import ExplainFlowRun
+from penstock.core.runs import Explanation
+from penstock.orchestration import handlers, kept_files, local_slots, rescue, why
 from penstock.orchestration.local import Home
 from penstock.settings import Settings
+from penstock.store.interface import Transaction
 
 R = TypeVar("R")
 
@@ -61,4 +64,11 @@ class LocalOrchestrator:
                 with home.writing() as store:
                     return handlers.answer(store, request, home)
             with home.reading() as tx:
+                if isinstance(request, ExplainFlowRun):
+                    return self._explained(tx, request)  # pyright: ignore[reportReturnType]  so the operation says
                 return handlers.handler_of(operation_of(request))(tx, request)
+
+    def _explained(self, tx: Transaction, request: ExplainFlowRun) -> Explanation:
+        """No server keeps this home. Those of other homes may keep the same store, in Postgres."""
+        is_served = self._settings.postgres_url is not None and rescue.is_under_way(tx)
+        return why.explain_flow_run(tx, request.run, is_served=is_served)

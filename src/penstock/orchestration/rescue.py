@@ -67,6 +67,12 @@ def run_once(store: Store, *, marks_late: bool = True) -> Rescued:
     return Rescued(resumed, ended, late, shifted, released, tuple(failures))
 
 
+def is_under_way(tx: Transaction) -> bool:
+    """Whether a server, whichever it is, looks after what this store keeps."""
+    last = tx.meta.value(_LAST_LOOK)
+    return last is not None and tx.now - int(last) <= HOLIDAY_SECONDS * 1e6
+
+
 def _take_holiday(tx: Transaction) -> int:
     """The time in which nobody looked does not count for leases: no outage and no clock makes runs start again."""
     tx.lock(_LAST_LOOK)

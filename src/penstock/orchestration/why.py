@@ -21,10 +21,10 @@ _IN_LINE = "AwaitingConcurrencySlot"
 _NOT_COMPLETED = tuple(state for state in StateType if state is not StateType.COMPLETED)
 
 
-def explain_flow_run(tx: Transaction, flow_run_id: str) -> Explanation:
+def explain_flow_run(tx: Transaction, flow_run_id: str, *, is_served: bool = True) -> Explanation:
     """Which task failed first and how, what waited for whom, and what a resume would do.
 
-    Raises `NotFound` as `overview.flow_run` does.
+    ``is_served``: a server is there to hand runs to workers. Raises `NotFound` as `overview.flow_run` does.
     """
     run = overview.flow_run(tx, flow_run_id)
     tasks = _unfinished_or_failed(tx, run.id)
@@ -32,7 +32,7 @@ def explain_flow_run(tx: Transaction, flow_run_id: str) -> Explanation:
     if run.state_type is StateType.CRASHED and run.crashes > 1:
         message = f"{run.crashes} attempts in a row died without a newly completed task."
         reasons.append(Reason("crashed", run.id, message, {"crashes": run.crashes}))
-    reasons += why_waiting.of_work(tx, run)
+    reasons += why_waiting.of_work(tx, run, is_served=is_served)
     slots = [] if run.is_final else list(why_waiting.of_slots(tx, run))
     reasons += slots
     reasons += [] if run.is_final else why_waiting.of_inputs(tx, run)

@@ -9,7 +9,7 @@ from penstock.core.runs import FlowRun, Reason
 from penstock.core.states import StateType
 from penstock.core.timestamps import as_datetime
 from penstock.core.wording import counted
-from penstock.core.work import GRACE_SECONDS, HEARTBEAT_SECONDS
+from penstock.core.work import GRACE_SECONDS, SILENT_SECONDS
 from penstock.orchestration import concurrency_limits
 from penstock.store.interface import Transaction
 from penstock.store.work import WorkRow
@@ -17,23 +17,26 @@ from penstock.store.work_pools import WorkerRow
 
 _NAMED = 5
 """So many runs are told by name, the others by number."""
-_SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
-"""A worker that was not heard of for longer is told to be silent."""
+_START_SERVER = "`penstock server start` starts one"
 
 
-def of_work(tx: Transaction, run: FlowRun) -> Iterator[Reason]:
-    """Why a worker's run is not executed, or not ended yet."""
+def of_work(tx: Transaction, run: FlowRun, *, is_served: bool = True) -> Iterator[Reason]:
+    """Why a worker's run is not executed, or not ended yet; ``is_served``: a server is there to hand it to workers."""
     work = tx.work.look(run.id)
     if work is None or run.is_final:
         return
+    if not is_served:
+        yield _no_server(run, work)
     if work.status == "held":
         yield _held(tx, run, work)
     elif work.status == "waiting" and work.due_at > tx.now:
         yield _not_due(tx, run, work)
     elif work.status == "waiting":
         found = list(_unclaimed(tx, run, work))
-        yield from found or [Reason("unclaimed", run.id, "Nothing keeps it: a worker claims it at any moment.", {})]
-    elif work.status == "claimed":
+        if not found and is_served:
+            found = [Reason("unclaimed", run.id, "Nothing keeps it: a worker claims it at any moment.", {})]
+        yield from found
+    elif work.status == "claimed" and is_served:
         yield from _claimed(tx, run, work)
 
 
@@ -95,6 +98,16 @@ def _not_due(tx: Transaction, run: FlowRun, work: WorkRow) -> Reason:
     return Reason("scheduled", run.id, f"It is due at {when}.", details)
 
 
+def _no_server(run: FlowRun, work: WorkRow) -> Reason:
+    if work.status != "claimed":
+        message = f"No server runs here, so no worker hears of it: {_START_SERVER}."
+        return Reason("no_server", run.id, message, {})
+    message = f"No server runs here: what worker `{run.worker}` does is known when one does. {_START_SERVER}."
+    if work.cancelled_at is not None:
+        message = f"{_cancelled(work)} Worker `{run.worker}` hears of it when a server runs here: {_START_SERVER}."
+    return Reason("no_server", run.id, message, {"worker": run.worker})
+
+
 def _held(tx: Transaction, run: FlowRun, work: WorkRow) -> Reason:
     earlier = tx.work.of_schedule(work.deployment_id or "", work.schedule or "")
     ids = [run_id for run_id, status in earlier if run_id != run.id and status != "held"]
@@ -134,10 +147,13 @@ def _unclaimed(tx: Transaction, run: FlowRun, work: WorkRow) -> Iterator[Reason]
 
 def _no_worker(tx: Transaction, run: FlowRun, work: WorkRow) -> Iterator[Reason]:
     pool, queue = work.work_pool, work.work_queue
-    online = [each for each in tx.work_pools.workers(pool) if each.status == "online"]
+    known = [(each, each.status_at(tx.now)) for each in tx.work_pools.workers(pool)]
+    online = [each for each, status in known if status == "online"]
+    silent = [each for each, status in known if status == "silent"]
     serving = [each for each in online if each.serves(queue)]
     if not online:
-        message = f"No worker of the pool `{pool}` is online: `penstock worker start -p {pool}` starts one."
+        told = "".join(f" `{each.name}` was not heard of since {_time(each.seen_at)}." for each in silent[:_NAMED])
+        message = f"No worker of the pool `{pool}` is online: `penstock worker start -p {pool}` starts one.{told}"
         yield Reason("no_worker", run.id, message, {"work_pool": pool})
     elif not serving:
         command = f"penstock worker start -p {pool} -q {queue}"
@@ -164,9 +180,8 @@ def _claimed(tx: Transaction, run: FlowRun, work: WorkRow) -> Iterator[Reason]:
     worker = tx.work_pools.worker(work.worker_id or "")
     name = f"Worker `{worker.name}` on {worker.host}" if worker and worker.host else f"Worker `{run.worker}`"
     if work.cancelled_at is not None:
-        by = f" by {work.cancelled_by}" if work.cancelled_by else ""
         message = (
-            f"It was cancelled{by} at {clock_time(work.cancelled_at)}. {name} is ending its processes, those with "
+            f"{_cancelled(work)} {name} is ending its processes, those with "
             f"force that have not ended {GRACE_SECONDS:.0f} seconds after they were told to."
         )
         details = {"since": work.cancelled_at, "by": work.cancelled_by, "worker": run.worker}
@@ -174,10 +189,15 @@ def _claimed(tx: Transaction, run: FlowRun, work: WorkRow) -> Iterator[Reason]:
     elif run.state_type is StateType.PENDING:
         yield Reason("claimed", run.id, f"{name} has claimed it, and is about to start it.", {"worker": run.worker})
     silent = (tx.now - (work.renewed_at or tx.now)) / 1e6
-    if silent > _SILENT_SECONDS:
+    if silent > SILENT_SECONDS:
         left = max(0.0, ((work.lease_ends_at or tx.now) - tx.now) / 1e6)
         message = f"{name} was not heard of for {_span(silent)}. In {_span(left)} the run is given to another one."
         yield Reason("worker_silent", run.id, message, {"worker": run.worker, "seconds": silent})
+
+
+def _cancelled(work: WorkRow) -> str:
+    by = f" by {work.cancelled_by}" if work.cancelled_by else ""
+    return f"It was cancelled{by} at {clock_time(work.cancelled_at or 0)}."
 
 
 def _some(tx: Transaction, ids: Iterable[str]) -> str:
