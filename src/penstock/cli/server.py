@@ -143,12 +143,20 @@ def stop(*, here: Here) -> None:
 
 @app.command
 def status(*, out: OutputOptions = AS_FITS, here: Here) -> int:
-    """Show whether a server keeps this home, and where. Exits with 1 if none does."""
+    """Show whether a server keeps this home, and where. Exits with 1 if none does.
+
+    When commands ask another server, as PENSTOCK_API_URL says, it is told whether that one is ready.
+    """
     running = home_server.running(here.settings.home)
+    elsewhere = connect.elsewhere(here.settings)
+    if elsewhere is not None:
+        how = "is ready" if connect.is_ready(elsewhere, here.clock) else "is not ready, or not there"
+        here.terminal.say(f"PENSTOCK_API_URL has commands ask another server, which {how}: {elsewhere}")
     if running is None:
         if out.format is None:
             here.terminal.say(f"No server keeps this home: {here.settings.home}")
-            here.terminal.hint("`penstock server start` starts one")
+            if elsewhere is None:
+                here.terminal.hint("`penstock server start` starts one")
         elif out.format == "json":
             here.terminal.write("null")
         return FAILURE
