@@ -101,6 +101,8 @@ def test_a_server_says_where_it_is_and_that_it_has_stopped(place: Place):
     url = server_of(place)["api_url"].removesuffix("/api")
 
     for line in (
+        "Commands in this home find this server by themselves; elsewhere:",
+        "Configure Penstock to communicate with the server with:",
         f"penstock config set PENSTOCK_API_URL={url}/api",
         f"View the API reference documentation at {url}/docs",
         f"Check out the dashboard at {url}",

@@ -44,6 +44,7 @@ def _welcome(session: Session, started: Started) -> None:
     terminal = session.terminal
     lines = [
         BANNER,
+        "Commands in this home find this server by themselves; elsewhere:",
         "Configure Penstock to communicate with the server with:",
         "",
         f"    penstock config set PENSTOCK_API_URL={started.api_url}",
