@@ -155,9 +155,14 @@ def _checked(name: str, text: str) -> Any:
     if not text:
         raise errors.SettingRefused(f"No value for '{name}'.", hint=f"`penstock config unset {name}` takes it out")
     try:
-        return getattr(from_values({"home": "", field_of(name): text}), field)
+        value = getattr(from_values({"home": "", field_of(name): text}), field)
     except errors.UsageError as error:
         raise errors.SettingRefused(error.message, hint=error.hint) from None
+    if field == "api_url" and "/" not in value.partition("://")[2].rstrip("/"):
+        raise errors.SettingRefused(
+            f"Nothing of the API is at `{value}`.", hint=f"did you mean `{value.rstrip('/')}/api`?"
+        )
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -111,6 +111,10 @@ def test_several_are_written_and_taken_out_at_once(penstock: Call, home: Path):
         "error: Unknown setting name 'PENSTOCK_API_ULR'.\nhint: did you mean `PENSTOCK_API_URL`?\n",
     ),
     (
+        "set PENSTOCK_REPLAY=off PENSTOCK_API_URL=http://127.0.0.1:4200/", 1,
+        "error: Nothing of the API is at `http://127.0.0.1:4200/`.\nhint: did you mean `http://127.0.0.1:4200/api`?\n",
+    ),
+    (
         "set PENSTOCK_REPLAY=off X=1", 1,
         "error: Unknown setting name 'X'.\nhint: `penstock config view` lists all\n",
     ),

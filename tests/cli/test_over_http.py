@@ -175,6 +175,13 @@ def test_a_server_that_is_not_there_is_told(penstock: Call):
     assert "The server cannot be reached" in ran.err
 
 
+def test_an_address_without_the_path_of_the_api_is_told(remote: Call, kept: Kept):
+    ran = remote("flow-run", "ls", PENSTOCK_API_URL=kept.url.removesuffix("/api"))
+
+    assert ran.code == 3
+    assert "hint: the API's addresses begin with `/api`, as PENSTOCK_API_URL is to end" in ran.err
+
+
 def test_what_looks_at_this_machine_says_so_where_the_api_is_of_another(remote: Call):
     for line in (("fsck",), ("db", "status"), ("flow-run", "resume", "quiet-otter")):
         assert "This is about the home of this machine, and not what is kept at http://" in remote(*line).err
