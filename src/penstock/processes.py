@@ -38,6 +38,8 @@ class Process(NamedTuple):
     session: int
     is_dead: bool
     """It has ended, and its parent has not asked how."""
+    began: int
+    """When, in ticks since the machine was started: a later process of the same number has begun later."""
 
 
 def marked(pid: int) -> Mark | None:
@@ -122,7 +124,7 @@ def _process(pid: int) -> Process | None:
         if is_scarcity(error):
             raise
         return None
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0] in (b"Z", b"X"))
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0] in (b"Z", b"X"), int(fields[19]))
 
 
 def _content(path: str) -> bytes:
@@ -148,6 +150,19 @@ def of_attempt(mark: Mark, leader: int | None = None, *, is_led: bool = True, ol
         leader = None  # the number is another's by now, and so may groups be
     found = {process.pid for process in listed if _belongs(process, mark, leader, older=older)}
     return _living(listed, found | _started_by(listed, found))
+
+
+def lives(process: Process) -> bool:
+    """Whether this very process, and not a later one of its number, still lives."""
+    now = _process(process.pid)
+    return now is not None and now.began == process.began and not now.is_dead
+
+
+def tree(pids: set[int]) -> list[Process]:
+    """Those of these processes that live, and whatever they have started, but for this one."""
+    listed = every()
+    found = pids | _started_by(listed, pids)
+    return [each for each in listed if each.pid in found and not each.is_dead and each.pid != os.getpid()]
 
 
 def below(pid: int) -> list[int]:

@@ -19,6 +19,7 @@ from penstock.core.operations.flow_runs import CancelFlowRun, GetFlowRun, ListFl
 from penstock.core.runs import FlowRun
 from penstock.core.states import StateType
 from penstock.journal import writers
+from penstock.orchestration.catch_up import catch_up
 from penstock.orchestration.ending import Ender
 from penstock.orchestration.local import Home
 from penstock.orchestration.local_orchestrator import LocalOrchestrator
@@ -126,6 +127,13 @@ def main():
 main()
 """
 
+LEAVES_ONE_THAT_IGNORES = WAITS.replace(
+    "import time; time.sleep(300)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(300)",
+).replace("])\n", "], stdout=subprocess.PIPE)\n    child.stdout.readline()\n")
+
+GOES_ON = WAITS.replace("\nmain()\n", "\ntry:\n    main()\nexcept SystemExit:\n    time.sleep(300)\n")
+
 IGNORES = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITS}"
 
 
@@ -142,13 +150,15 @@ class Started:
     def run(self) -> FlowRun:
         return self.orchestrator.ask(GetFlowRun(run=self.id))
 
-    def end(self, ender: Ender) -> list[str]:
-        """Look until it is gone; what was done on the way."""
+    def end(self, ender: Ender, *, tailed: bool = False) -> list[str]:
+        """Look until it is gone; what was done on the way. ``tailed``: while others fold what is recorded."""
         done: list[str] = []
         deadline = clock.SYSTEM.elapsed() + 30
         while True:
             with self.home.writing() as store:
                 ended = ender.run_once(store)
+                if tailed:
+                    catch_up(self.home.settings, store, self.home.clock)
             done += [what for what in ("told", "killed", "gone") if getattr(ended, what)]
             if not ended.left:
                 return list(dict.fromkeys(done))
@@ -216,6 +226,35 @@ def test_a_process_that_does_not_listen_is_killed(start: Any):
     assert started.process.wait(30) == -signal.SIGKILL
     assert not lives(started.child)
     assert (started.run().state_name, started.run().state_message) == ("Cancelled", "Cancelled by ada")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@pytest.mark.slow
+def test_what_a_run_has_left_behind_is_killed_though_its_own_end_is_folded_before(start: Any):
+    started = start(LEAVES_ONE_THAT_IGNORES)
+    started.orchestrator.ask(CancelFlowRun(run=started.id, by="ada"))
+
+    done = started.end(Ender(started.home, grace_seconds=1), tailed=True)
+
+    assert done == ["told", "killed", "gone"]
+    assert started.process.wait(30) == 143
+    assert not lives(started.child)
+    assert started.run().state_name == "Cancelled"
+
+
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
+@pytest.mark.parametrize("tailed", [False, True])
+@pytest.mark.slow
+def test_a_process_that_goes_on_after_its_flow_has_ended_as_a_notebook_does_is_let_be(start: Any, tailed: bool):
+    started = start(GOES_ON)
+    started.orchestrator.ask(CancelFlowRun(run=started.id, by="ada"))
+
+    done = started.end(Ender(started.home, grace_seconds=0.5), tailed=tailed)
+
+    assert done == ["told", "gone"]
+    assert started.process.poll() is None
+    assert lives(started.child)
+    assert started.run().state_name == "Cancelled"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from penstock.clock import Clock
 from penstock.core import records
 from penstock.journal import reader
 from penstock.journal.folder import MAIN, JournalFile, JournalFolder
+from penstock.processes import Process
 
 Look = Literal["told", "killed", "gone", "waiting"]
 """What one look at a run that is to end has come to: its process was sent SIGTERM, its processes were sent SIGKILL,
@@ -36,7 +37,10 @@ class Told(NamedTuple):
     """A run whose process was told to end: when, and which processes it had."""
 
     at: float
-    pids: frozenset[int]
+    main: frozenset[Process]
+    """The one that executed it."""
+    others: frozenset[Process]
+    """Whatever that has started, as far as it was seen."""
 
 
 class Ends:
@@ -53,30 +57,44 @@ class Ends:
 
     @property
     def under_way(self) -> frozenset[str]:
-        """The runs whose process was told to end, and is not gone."""
+        """The runs whose process was told to end, and is not gone, or has left something behind."""
         return frozenset(self._told)
-
-    def keep_only(self, run_ids: Collection[str]) -> None:
-        """Nobody wants the end of any other run any more."""
-        self._told = {run_id: each for run_id, each in self._told.items() if run_id in run_ids}
 
     def look(self, run_id: str, known: Iterable[Writer] = ()) -> Look:
         """Look at a run that is to end once, and do what is due. ``known`` are writers that others have told of."""
         living = self._living(run_id, known)
-        tree = _tree({each.pid for each in living}) if living else set[int]()
+        main = {each.pid for each in living if each.name == MAIN}
+        tree = processes.tree({each.pid for each in living}) if living else []
+        others = frozenset(each for each in tree if each.pid not in main)
         before = self._told.get(run_id)
-        if not living and not (before and any(map(_lives, before.pids))):
-            self._told.pop(run_id, None)
-            return "gone"
-        if before is None:
-            self._told[run_id] = Told(self._clock.elapsed(), frozenset(tree))
+        if before is None and living:
+            self._told[run_id] = Told(self._clock.elapsed(), frozenset(tree) - others, others)
             _tell(living)
             return "told"
-        if self._clock.elapsed() - before.at >= self._grace_seconds:
-            processes.kill(sorted(before.pids | tree))
+        if not living:
+            return self.look_behind(run_id)
+        assert before is not None
+        self._told[run_id] = told = before._replace(others=before.others | others)
+        if not self._is_time_up(told):
+            return "waiting"
+        processes.kill(sorted({each.pid for each in (*living, *filter(processes.lives, told.others))} - {os.getpid()}))
+        return "killed"
+
+    def look_behind(self, run_id: str) -> Look:
+        """Look at what a run has left behind whose process has ended, and do what is due."""
+        told = self._told.get(run_id)
+        left = [each.pid for each in told.others if processes.lives(each)] if told else []
+        if told and left and not self._is_time_up(told):
+            return "waiting"
+        if told and left and not any(map(processes.lives, told.main)):
+            processes.kill(sorted(left))
             return "killed"
-        self._told[run_id] = before._replace(pids=before.pids | tree)
-        return "waiting"
+        # A process that goes on with something else, as a notebook does, may have started for that what is left.
+        self._told.pop(run_id, None)
+        return "gone"
+
+    def _is_time_up(self, told: Told) -> bool:
+        return self._clock.elapsed() - told.at >= self._grace_seconds
 
     def _living(self, run_id: str, known: Iterable[Writer]) -> set[Writer]:
         found = set(known)
@@ -121,15 +139,6 @@ def _opened(journal: JournalFile) -> records.JournalOpened | None:
     except (errors.JournalError, OSError):
         return None
     return opened if isinstance(opened, records.JournalOpened) else None
-
-
-def _tree(pids: set[int]) -> set[int]:
-    """These processes, and whatever they have started, but for this one."""
-    found = set(pids)
-    listed = processes.every()
-    while more := {each.pid for each in listed if each.parent in found and each.pid not in found}:
-        found |= more
-    return found - {os.getpid()}
 
 
 def _lives(pid: int) -> bool:

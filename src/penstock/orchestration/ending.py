@@ -26,9 +26,9 @@ class Ended(NamedTuple):
     killed: tuple[str, ...] = ()
     """Runs whose processes were sent SIGKILL."""
     gone: tuple[str, ...] = ()
-    """Runs that no process executes any more."""
+    """Runs that no process executes any more, and that have left none behind."""
     left: int = 0
-    """Runs whose process is still to end."""
+    """Runs of which a process is still to end."""
 
 
 class Ender:
@@ -40,20 +40,22 @@ class Ender:
 
     @property
     def under_way(self) -> frozenset[str]:
-        """The runs whose process was told to end, and is not gone."""
+        """The runs whose process was told to end, and is not gone, or has left something behind."""
         return self._ends.under_way
 
     def run_once(self, store: Store) -> Ended:
         """Look at each cancelled run of this machine once, and do what is due."""
         wanted = store.ask(_cancelled_by_hand)
-        self._ends.keep_only(wanted)
+        over = self._ends.under_way - wanted.keys()  # somebody has folded how their process ended
         looks = {run_id: self._ends.look(run_id, writers) for run_id, writers in wanted.items()}
+        looks |= {run_id: self._ends.look_behind(run_id) for run_id in over}
         told, killed, gone = (
             tuple(run_id for run_id, look in looks.items() if look == what) for what in ("told", "killed", "gone")
         )
         for run_id in gone:
-            self._conclude(store, run_id)
-        return Ended(told, killed, gone, len(wanted) - len(gone))
+            if run_id in wanted:
+                self._conclude(store, run_id)
+        return Ended(told, killed, gone, len(looks) - len(gone))
 
     def _conclude(self, store: Store, run_id: str) -> None:
         """Nobody executes the run: let the store know, by what its journals say or, if that is nothing, by itself."""
