@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -541,7 +542,7 @@ def test_a_run_keeps_the_commit_that_it_began_with_though_the_branch_has_moved(f
 # ── output and surroundings ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_a_run_prints_is_in_its_log_and_shown(factory: Factory):
+def test_what_a_run_prints_is_in_its_log_and_shown_with_the_time_and_its_name(factory: Factory):
     source = PRELUDE + (
         "@flow\ndef main():\n    print('plain')\n    print('to stderr', file=sys.stderr)\n"
         "    subprocess.run('echo from a child; printf \"no newline\"', shell=True)\n"
@@ -553,7 +554,11 @@ def test_what_a_run_prints_is_in_its_log_and_shown(factory: Factory):
     assert factory.ended(run).state_name == "Completed"
     until(lambda: any(line.endswith("\\xff\\x00binary") for line in factory.logs(run)), "the last line")
     assert {"plain", "to stderr", "from a child"} <= set(factory.logs(run))
-    assert any("plain" in line for line in worker.shown)
+    name = factory.run(run).name
+    begins = re.compile(rf"\d\d:\d\d:\d\d\.\d{{3}} \| INFO    \| Flow run {name!r} - ")
+    shown = [line for text in worker.shown for line in text.split("\n")]
+    assert [line for line in shown if not begins.match(line)] == []
+    assert {"plain", "to stderr", "from a child"} <= {begins.sub("", line) for line in shown}
 
 
 def test_a_run_finds_the_environment_that_it_was_given_and_no_keys(factory: Factory):

@@ -35,6 +35,7 @@ class RunLog:
         self._journal: JournalWriter | None = None
         self._is_closed = False
         self._lost = 0
+        self._flow_run = f"Flow run {claim.name!r}"
         self._tasks: dict[str, str] = {}
         """The names of the task runs under way."""
 
@@ -46,13 +47,15 @@ class RunLog:
         """The attempt cannot be executed, or not to its end."""
         self.say(str(error), is_trouble=True)
         if self.shows:
-            self._show(self._line(self._clock.now(), ERROR, f"Flow run {self._claim.name!r}", str(error)))
+            self._show(self._line(self._clock.now(), ERROR, self._flow_run, str(error)))
 
     def take(self, logger: str, lines: list[str]) -> None:
         """Lines that processes of the run wrote; see `output.Sink`."""
         self._append(logger, lines, INFO)
         if self.shows:
-            self._show("\n".join(lines))
+            at = self._clock.now()
+            # Each of them says whose it is: other runs write between them.
+            self._show("\n".join([self._line(at, INFO, self._flow_run, line) for line in lines]))
 
     def seen(self, record: AnyRecord) -> None:
         """A record of the run, on its way to the server."""
@@ -94,7 +97,7 @@ class RunLog:
 
     def _about(self, record: records.LogLine) -> str:
         if record.task_run_id is None:
-            return f"Flow run {self._claim.name!r}"
+            return self._flow_run
         return f"Task run {self._tasks.get(record.task_run_id, record.task_run_id)!r}"
 
     @staticmethod
