@@ -59,6 +59,11 @@ class PenstockError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
+    @property
+    def sentence(self) -> str:
+        """What happened and what to do about it, where there is one line for both."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.hint)
 

@@ -86,7 +86,7 @@ def test_a_dead_process_is_named_with_what_it_interrupted(why: Any, run: Written
 
     assert found.sentences == (
         "Flow run `otter` is Crashed: Process 4242 on here died.",
-        "2 attempts in a row died without a newly completed task.",
+        "2 attempts in a row ended without a newly completed task.",
         "`t0`, `t1`, `t2`, `t3`, `t4` and 2 others were interrupted.",
         (
             "`penstock flow-run resume otter` would use 0 recorded results and run 7 tasks again, "

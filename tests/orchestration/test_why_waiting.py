@@ -165,7 +165,7 @@ def test_a_run_that_keeps_crashing_tells_when_it_goes_on(plant: Plant):
 
     ((kind, message),) = [each for each in why(plant, run) if each[0] == "resuming"]
     assert kind == "resuming"
-    assert message.endswith("the longer, the more often its process has died (2 times).")
+    assert message.endswith("the longer, the more attempts ended without progress (2 so far).")
 
 
 def test_a_run_that_was_lost_with_its_workers_tells_when_it_goes_on(timed: Plant, clock: FakeClock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import signal
@@ -616,15 +617,23 @@ def test_infrastructure_that_cannot_be_is_told_and_crashes_the_run(factory: Fact
     assert "has no field: `comand`" in (ended.state_message or "")
 
 
-def test_a_folder_that_the_worker_does_not_have_is_told(factory: Factory, tmp_path: Path):
+def test_a_folder_that_the_worker_does_not_have_is_told_with_the_machine_and_what_to_do(
+    factory: Factory, tmp_path: Path
+):
     from penstock.core.deployments import LocalFolder
 
     deployment = factory.deploy(PRELUDE, code=LocalFolder(str(tmp_path / "nowhere")), on_crash="fail")
     run = factory.create(deployment)
-    factory.work()
+    worker = factory.work()
 
-    assert "There is no such folder on the worker's machine" in (factory.ended(run).state_message or "")
-    assert any("There is no such folder" in line for line in factory.logs(run))
+    told = (
+        f"There is no such folder on the worker's machine, {platform.node()}: `{tmp_path / 'nowhere'}` "
+        "(put it there, start a worker where it is, or deploy with a git repository or `--upload`, "
+        "which any worker can get)"
+    )
+    assert factory.ended(run).state_message == told
+    assert told in factory.logs(run)
+    assert any(text.endswith(f"Flow run {factory.run(run).name!r} - {told}") for text in worker.shown)
 
 
 # ── a worker that died ───────────────────────────────────────────────────────────────────────────────────────────────

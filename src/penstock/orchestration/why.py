@@ -30,7 +30,7 @@ def explain_flow_run(tx: Transaction, flow_run_id: str, *, is_served: bool = Tru
     tasks = _unfinished_or_failed(tx, run.id)
     reasons = [_state_of_flow_run(run)]
     if run.state_type is StateType.CRASHED and run.crashes > 1:
-        message = f"{run.crashes} attempts in a row died without a newly completed task."
+        message = f"{run.crashes} attempts in a row ended without a newly completed task."
         reasons.append(Reason("crashed", run.id, message, {"crashes": run.crashes}))
     reasons += why_waiting.of_work(tx, run, is_served=is_served)
     slots = [] if run.is_final else list(why_waiting.of_slots(tx, run))

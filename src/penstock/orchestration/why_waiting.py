@@ -90,7 +90,7 @@ def _not_due(tx: Transaction, run: FlowRun, work: WorkRow) -> Reason:
     when = f"{_time(work.due_at)}, in {_span(seconds)}"
     details = {"due_at": work.due_at, "seconds": seconds}
     if work.attempt > 0 and run.crashes:
-        message = f"It goes on at {when}: the longer, the more often its process has died ({run.crashes} times)."
+        message = f"It goes on at {when}: the longer, the more attempts ended without progress ({run.crashes} so far)."
         return Reason("resuming", run.id, message, {**details, "crashes": run.crashes})
     if work.attempt > 0 and work.losses:
         message = f"It goes on at {when}: the longer, the more often it was lost with its worker ({work.losses} times)."

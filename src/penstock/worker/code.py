@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def local_folder(code: LocalFolder) -> Checkout:
     folder = Path(code.path).expanduser()
     if not folder.is_dir():
         raise errors.FlowFileError(
-            f"There is no such folder on the worker's machine: `{code.path}`",
-            hint="deploy with a git repository or a bundle, which workers elsewhere can get",
+            f"There is no such folder on the worker's machine, {platform.node()}: `{code.path}`",
+            hint="put it there, start a worker where it is, or deploy with a git repository or `--upload`, "
+            "which any worker can get",
         )
     return Checkout(folder.absolute())

@@ -45,9 +45,9 @@ class RunLog:
 
     def complain(self, error: errors.PenstockError) -> None:
         """The attempt cannot be executed, or not to its end."""
-        self.say(str(error), is_trouble=True)
+        self.say(error.sentence, is_trouble=True)
         if self.shows:
-            self._show(self._line(self._clock.now(), ERROR, self._flow_run, str(error)))
+            self._show(self._line(self._clock.now(), ERROR, self._flow_run, error.sentence))
 
     def take(self, logger: str, lines: list[str]) -> None:
         """Lines that processes of the run wrote; see `output.Sink`."""

@@ -357,7 +357,7 @@ class Supervisor:
             return Ending(ExitReason.DRAINED, trouble.message)
         if trouble is not None and status is None:
             is_ours = isinstance(trouble, errors.CrashedRun)
-            return Ending(ExitReason.LOST if is_ours else ExitReason.NOT_STARTED, trouble.message)
+            return Ending(ExitReason.LOST if is_ours else ExitReason.NOT_STARTED, trouble.sentence)
         if child is not None and child.is_lost:
             return Ending(ExitReason.LOST, "The process of the worker that starts runs died, and the run's with it")
         if self._shipment.trouble is not None:
