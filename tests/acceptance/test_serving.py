@@ -92,6 +92,28 @@ def test_several_are_served_together_and_other_workers_leave_them_alone(place: P
     }
 
 
+def test_who_takes_over_a_deployment_is_told_how_it_was_and_who_else_serves_it(place: Place):
+    write(place.folder, hello=SERVED)
+    place.start_server()
+    place.run("deployment", "build", "hello.py:hello", "-n", "greeting", "--apply")
+
+    first = place.start("hello.py", "one")
+    first.says(
+        rf"WARNING \| penstock\.serve - Deployment 'hello/greeting' was there already, of `hello.py:hello` in "
+        rf"`{place.folder}`, for workers of the pool `default`: from now on it is as it is served here\n"
+    )
+    first.says(r"is being served")
+    second = place.start("hello.py", "one")
+    other = rf"`serve-.*-{first.popen.pid}`"
+    second.says(rf"Deployment 'hello/greeting' is served by worker {other} as well: each run goes to one of them\n")
+    assert "was there already" not in second.output
+
+    assert (first.end(), second.end()) == (0, 0)
+    third = place.start("hello.py", "one")
+    third.says(r"is being served")
+    assert "WARNING" not in third.output
+
+
 def test_a_run_that_was_interrupted_goes_on_when_it_is_served_again(place: Place):
     write(place.folder, hello=SERVED)
     place.start_server()
