@@ -358,12 +358,12 @@ def test_code_that_is_not_here_is_warned_of(
     assert f"{missing}` on this machine: workers need it in the same place" in ran.err
 
 
-def test_applying_again_says_what_has_changed(build: Call, penstock: Call, gcp: Path):
+def test_applying_again_says_that_it_was_there_and_what_has_changed(build: Call, penstock: Call, gcp: Path):
     build("-a")
 
-    assert penstock("deployment", "apply", FILE).err == "It is as it was\n"
+    assert penstock("deployment", "apply", FILE).err == "It was there already, and is as it was\n"
     (gcp / FILE).write_text((gcp / FILE).read_text().replace("tags: []", "tags: [a]"))
-    assert penstock("deployment", "apply", FILE).err == "It is changed: tags\n"
+    assert penstock("deployment", "apply", FILE).err == "It was there already; changed: tags\n"
 
 
 def test_a_rehearsal_shows_each_value_that_would_change(build: Call, penstock: Call, gcp: Path, ask: Call):

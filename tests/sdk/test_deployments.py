@@ -419,7 +419,9 @@ def test_what_is_not_read_in_a_file_is_told(flows: Any, project: Path):
 # ── flows deploy themselves ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_flow_deploys_itself_and_says_what_to_do_next(flows: Any, kept: Any, capsys: pytest.CaptureFixture[str]):
+def test_a_flow_deploys_itself_and_says_what_that_came_to_and_what_to_do_next(
+    flows: Any, kept: Any, capsys: pytest.CaptureFixture[str]
+):
     identity = flows.etl_parent_flow.deploy(
         "nightly",
         cron="0 5 * * *",
@@ -436,9 +438,14 @@ def test_a_flow_deploys_itself_and_says_what_to_do_next(flows: Any, kept: Any, c
     assert found.spec.infrastructure == {"env": {"A": "1"}}
     assert found.paused
     out = capsys.readouterr().out
-    assert f"Successfully created/updated deployment '{NAME}'!" in out
+    assert f"Successfully created deployment '{NAME}'!" in out
     assert f"$ penstock deployment run '{NAME}'" in out
 
+    flows.etl_parent_flow.deploy("nightly", tags=["a", "b"], parameters={"year": 2020})
+    flows.etl_parent_flow.deploy("nightly", tags=["a", "b"], parameters={"year": 2020})
+    changed, same = [line for line in capsys.readouterr().out.splitlines() if NAME in line and "$" not in line]
+    assert changed == f"Successfully updated deployment '{NAME}'! Changed: tags, schedules, infrastructure"
+    assert same == f"Deployment '{NAME}' was there already, and is as it was."
     flows.etl_parent_flow.deploy("nightly", print_next_steps=False)
     assert capsys.readouterr().out == ""
     assert kept(NAME).spec.parameters == {}  # the code says it all; only pauses stay

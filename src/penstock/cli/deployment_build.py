@@ -309,9 +309,11 @@ def _tell_of_applied(here: Session, deployment: Deployment, applied: Applied, li
         terminal.warn(f"There is no `{missing}` on this machine: workers need it in the same place")
     if limit is not None:
         here.ask(SaveWorkQueue(pool=pool, queue=queue, concurrency_limit=limit))
+    # Prefect's line, also when it was there already: scripts look for it, and the next line tells.
     terminal.tell(f"Deployment '{made.full_name}' successfully created with id '{made.id}'.")
     if not applied.created:
-        terminal.say(f"It is {_what_became(applied)}")
+        changed = f"; changed: {', '.join(applied.changed)}" if applied.changed else ", and is as it was"
+        terminal.say(f"It was there already{changed}")
     terminal.tell(f"View Deployment: penstock deployment inspect '{made.full_name}'")
     terminal.tell("\n" + "\n".join(how_to_execute(pool, queue)))
 
@@ -339,9 +341,3 @@ def how_to_execute(pool: str, queue: str) -> tuple[str, str]:
         f"To execute flow runs from this deployment, start a worker that pulls work from the '{pool}' work pool:",
         f"$ penstock worker start -p '{pool}'{only}",
     )
-
-
-def _what_became(applied: Applied) -> str:
-    if applied.created:
-        return "created"
-    return f"changed: {', '.join(applied.changed)}" if applied.changed else "as it was"

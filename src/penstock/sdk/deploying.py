@@ -10,6 +10,7 @@ from typing import Any, TypedDict, cast
 
 from penstock.core import deployments
 from penstock.core.deployments import DEFAULT_POOL, DEFAULT_QUEUE, OnCrash
+from penstock.core.operations.deployments import Applied
 from penstock.core.specs import refuse_unknown_options
 from penstock.sdk import schedule_choices
 from penstock.sdk.deployments import Deployment, DeploymentId, DescribedFlow
@@ -92,20 +93,27 @@ def to_deployment(flow: DescribedFlow, name: str, options: DeploymentOptions) ->
 
 def deploy(flow: DescribedFlow, name: str, options: DeploymentOptions, *, print_next_steps: bool) -> DeploymentId:
     """Let the server know the flow; says what to do next."""
-    deployment = to_deployment(flow, name, options)
-    identity = deployment.apply()
+    applied = to_deployment(flow, name, options).applied()
+    if applied is None:
+        return DeploymentId("")
     if print_next_steps:
-        spec = deployment.spec()
-        sys.stdout.write("\n".join(_next_steps(spec)) + "\n")
-    return identity
+        sys.stdout.write("\n".join([_what_became(applied), "", *_next_steps(applied.deployment.spec)]) + "\n")
+    return DeploymentId(applied.deployment.id)
+
+
+def _what_became(applied: Applied) -> str:
+    name = applied.deployment.full_name
+    if applied.created:
+        return f"Successfully created deployment '{name}'!"
+    if applied.changed:
+        return f"Successfully updated deployment '{name}'! Changed: {', '.join(applied.changed)}"
+    return f"Deployment '{name}' was there already, and is as it was."
 
 
 def _next_steps(spec: deployments.DeploymentSpec) -> list[str]:
     queue = "" if spec.work_queue == DEFAULT_QUEUE else f" -q '{spec.work_queue}'"
     pool = "" if spec.work_pool == DEFAULT_POOL else f" -p '{spec.work_pool}'"
     return [
-        f"Successfully created/updated deployment '{spec.full_name}'!",
-        "",
         "To execute its runs, start a worker in another terminal:",
         "",
         f"        $ penstock worker start{pool}{queue}",

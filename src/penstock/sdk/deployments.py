@@ -325,22 +325,27 @@ class Deployment:
         ``upload`` packs the folder of the code and sends it to the server. Raises what the server has against it.
         While a worker or a command imports the file in which this stands, nothing is applied, and the id is empty.
         """
+        applied = self.applied(upload, work_queue_concurrency)
+        return DeploymentId("" if applied is None else applied.deployment.id)
+
+    def applied(self, upload: bool | None = None, work_queue_concurrency: int | None = None) -> Applied | None:  # noqa: FBT001  as that of `apply`
+        """`apply`, and say what that came to; None if nothing was applied."""
         if loading.is_under_way():
             warnings.warn(
                 f"Deployment `{self.name}` is not applied while the file in which that stands is imported by others",
-                stacklevel=2,
+                stacklevel=3,
             )
-            return DeploymentId("")
+            return None
         if upload is not None:
             self.upload = upload
         if warning := kinds.warning_about(self.infrastructure or {}):
-            warnings.warn(warning, stacklevel=2)
+            warnings.warn(warning, stacklevel=3)
         with _asking() as orchestrator:
             applied = self.apply_to(orchestrator)
             if work_queue_concurrency is not None:
                 pool, queue = applied.deployment.spec.work_pool, applied.deployment.spec.work_queue
                 orchestrator.ask(SaveWorkQueue(pool=pool, queue=queue, concurrency_limit=work_queue_concurrency))
-        return DeploymentId(applied.deployment.id)
+        return applied
 
     def apply_to(self, orchestrator: Orchestrator) -> Applied:
         """Ask to have it made, and say what that came to."""
