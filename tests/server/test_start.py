@@ -101,7 +101,7 @@ def test_a_server_says_where_it_is_and_that_it_has_stopped(place: Place):
     url = server_of(place)["api_url"].removesuffix("/api")
 
     for line in (
-        "Commands in this home find this server by themselves; elsewhere:",
+        "Commands in this home find this server by themselves; elsewhere on this machine:",
         "Configure Penstock to communicate with the server with:",
         f"penstock config set PENSTOCK_API_URL={url}/api",
         f"View the API reference documentation at {url}/docs",
@@ -172,7 +172,8 @@ def test_it_listens_nowhere_else_without_encryption(place: Place, host: str):
 
 def test_with_a_certificate_it_does(place: Place):
     files = ["--tls-cert", str(HERE / "certificate.pem"), "--tls-key", str(HERE / "key.pem")]
-    server = place.start("server", "start", "--port", "0", "--host", "0.0.0.0", *files)
+    names = ["--allowed-host", "flows.example"]
+    server = place.start("server", "start", "--port", "0", "--host", "0.0.0.0", *files, *names)
     server.says("Home: ")
 
     trusting = ssl.create_default_context(cafile=str(HERE / "certificate.pem"))
@@ -181,6 +182,9 @@ def test_with_a_certificate_it_does(place: Place):
     assert connection.getresponse().read() == b"true"
     connection.close()
     assert server_of(place)["api_url"].startswith("https://127.0.0.1:")
+    server.says(
+        rf"elsewhere:\n.*\n\n    penstock config set PENSTOCK_API_URL=https://flows\.example:{port_of(place)}/api\n"
+    )
 
 
 def test_half_a_certificate_is_refused(place: Place):
@@ -197,6 +201,7 @@ def test_behind_a_proxy_it_goes_by_the_names_that_it_is_given(place: Place):
 
     assert get(place, "/api/health", Host="flows.example")[0] == 200
     assert get(place, "/api/health", Host="other.example")[0] == 421
+    server.says(r"elsewhere:\n.*\n\n    penstock config set PENSTOCK_API_URL=https://flows\.example/api\n")
 
 
 def test_a_port_that_is_taken_is_told(place: Place):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from penstock import settings, telemetry
@@ -34,35 +34,60 @@ def serve(session: Session, options: Options, *, database_url: str | None, log_l
         chosen = settings.load(given)
     stop_logging = _log_to(session.terminal.err, log_level, session.clock)
     try:
-        app.serve(chosen, session.clock, options, started=lambda started: _welcome(session, started))
+        app.serve(chosen, session.clock, options, started=lambda started: _welcome(session, started, options))
     finally:
         stop_logging()
     session.terminal.say(stopped)
 
 
-def _welcome(session: Session, started: Started) -> None:
+def _welcome(session: Session, started: Started, options: Options) -> None:
     terminal = session.terminal
+    if not terminal.quiet:
+        terminal.write("\n".join(welcome(started, options, is_terminal=terminal.out_is_tty)))
+        terminal.out.flush()
+
+
+def welcome(started: Started, options: Options, *, is_terminal: bool) -> list[str]:
+    """Where the server is found, and what it does not do that others do."""
+    where = "elsewhere" if started.elsewhere else "elsewhere on this machine"
     lines = [
         BANNER,
-        "Commands in this home find this server by themselves; elsewhere:",
+        f"Commands in this home find this server by themselves; {where}:",
         "Configure Penstock to communicate with the server with:",
         "",
-        f"    penstock config set PENSTOCK_API_URL={started.api_url}",
+        f"    penstock config set PENSTOCK_API_URL={started.elsewhere or started.api_url}",
         "",
         f"View the API reference documentation at {started.url}/docs",
         "",
     ]
     if started.link:
         lines += [f"Check out the dashboard at {started.url}", ""]
-    if started.link and terminal.out_is_tty:
+    if started.link and is_terminal:
         # Not where it would stay in a log: for a minute, whoever reads it could come in.
         lines += [f"In this browser, within a minute: {started.link}", ""]
     elif started.link:
         lines += ["`penstock ui` makes a link that lets a browser in", ""]
     lines += [f"Store: {started.store}, {started.where}", f"Home:  {started.home}", ""]
-    if not terminal.quiet:
-        terminal.write("\n".join(lines))
-        terminal.out.flush()
+    if notes := list(_not_done(started, options)):
+        lines += [*notes, ""]
+    return lines
+
+
+def _not_done(started: Started, options: Options) -> Iterator[str]:
+    if not started.elsewhere and (options.behind_proxy or options.tls_cert is not None):
+        yield "Other machines are refused: `--allowed-host NAME` lets them in by that name"
+    if not options.has_pages:
+        yield "No browser is let in (`--no-ui`)"
+    if not options.services:
+        others = "other servers of this database fold, schedule and rescue"
+        if started.store == "SQLite":
+            others = "on SQLite, nobody else folds, schedules and rescues"
+        yield f"It only answers (`--no-services`): {others}"
+        return
+    if "scheduler" not in options.services:
+        yield "It makes no runs of schedules (`--no-scheduler`)"
+    if not options.marks_late:
+        yield "It marks no run as Late (`--no-late-runs`)"
 
 
 def _log_to(stream: TextIO, level: str, clock: Clock) -> Callable[[], None]:

@@ -69,6 +69,8 @@ class Started(NamedTuple):
 
     url: str
     api_url: str
+    elsewhere: str
+    """The API's address for other machines; empty if none of them is answered."""
     link: str
     """It lets a browser in, once, within a minute; empty if none is let in."""
     store: str
@@ -141,7 +143,8 @@ async def _serve(
         )
         link = f"{url}/login?code={context.sessions.new_code()}" if options.has_pages else ""
         name = {"sqlite": "SQLite", "postgres": "Postgres"}[kind]
-        started(Started(url, f"{url}/api", link, name, settings.where, settings.home))
+        elsewhere = _elsewhere(options, sockets[0])
+        started(Started(url, f"{url}/api", elsewhere, link, name, settings.where, settings.home))
         workers.start()
 
     server.when_listening = tell
@@ -242,7 +245,20 @@ def _url(options: Options, listening: socket.socket) -> str:
     scheme = "https" if options.tls_cert is not None else "http"
     # Who listens everywhere is found on this machine, too; others know a name.
     host = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104  a name
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+    return f"{scheme}://{_bracketed(host)}:{listening.getsockname()[1]}"
+
+
+def _elsewhere(options: Options, listening: socket.socket) -> str:
+    if options.behind_proxy:
+        return "".join([f"https://{_bracketed(name)}/api" for name in options.allowed_hosts[:1]])
+    names = [*options.allowed_hosts, *_names(options) - LOOPBACK]
+    if options.tls_cert is None or options.host in LOOPBACK or not names:
+        return ""
+    return f"https://{_bracketed(names[0])}:{listening.getsockname()[1]}/api"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _home_id(store: Store, clock: Clock) -> str:
