@@ -17,9 +17,10 @@ from penstock.client.home_server import HomeServer, Keeping
 from penstock.client.orchestrator import HttpOrchestrator
 from penstock.core import records
 from penstock.core.deployments import DeploymentSpec, LocalFolder
-from penstock.core.operations.deployments import ApplyDeployment
+from penstock.core.operations.deployments import ApplyDeployment, RunDeployment
 from penstock.core.operations.flow_runs import FollowFlowRun
-from penstock.core.operations.work import ClaimFlowRuns, RegisterWorker
+from penstock.core.operations.work import ClaimFlowRuns, RegisterWorker, ReportExit
+from penstock.core.work import ExitReason
 
 Call = Callable[..., Any]
 
@@ -159,6 +160,26 @@ def test_without_a_server_it_is_said_that_nobody_hears_of_a_run_and_with_one_it_
     assert "what worker `ada` does is known when one does" in penstock("flow-run", "why", "quiet-otter").out
     assert remote("flow-run", "cancel", "quiet-otter").out.endswith("is Cancelling: worker ada ends its processes\n")
     assert "Worker `ada` hears of it when a server runs here" in penstock("flow-run", "why", "quiet-otter").out
+
+
+def test_with_a_server_the_end_of_a_cancelled_run_is_waited_for(remote: Call, kept: Kept):
+    spec = DeploymentSpec(name="nightly", flow_name="etl", entrypoint="etl.py:etl", code=LocalFolder("/flows"))
+    kept.orchestrator.ask(ApplyDeployment(spec=spec))
+    run = kept.orchestrator.ask(RunDeployment(deployment="etl/nightly", name="quiet-otter"))
+    kept.orchestrator.ask(RegisterWorker(id="w", name="ada", pool="default"))
+    kept.orchestrator.ask(ClaimFlowRuns(worker_id="w", pool="default"))
+    asking = HttpOrchestrator(kept.url, TOKEN, clock.SYSTEM)
+    seen = asking.ask(FollowFlowRun(run=run.id))
+    ran: list[Any] = []
+    thread = threading.Thread(target=lambda: ran.append(remote("flow-run", "cancel", "quiet-otter", "--wait")))
+    thread.start()
+
+    asking.ask(FollowFlowRun(run=run.id, after=seen.next, wait_seconds=20))  # until it is Cancelling
+    asking.close()
+    kept.orchestrator.ask(ReportExit(run_id=run.id, worker_id="w", attempt=1, reason=ExitReason.CANCELLED))
+    thread.join(30)
+
+    assert ran == [(0, "Flow run 'quiet-otter' is Cancelled\n", "")]
 
 
 def test_pools_and_queues_are_made_at_the_server(remote: Call, penstock: Call):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from penstock import errors
 from penstock.cli import arguments, exit_codes, flow_run_watch, following, humanize, selection
 from penstock.cli.session import Here, Session
 from penstock.cli.terminal import one_line
@@ -125,9 +126,9 @@ def _ended(here: Session, run: FlowRun, *, wait: bool) -> int:
     """Say what has become of a cancelled run."""
     is_unserved = flow_run_watch.is_unserved(here, run)
     if is_unserved:
-        here.terminal.hint(_UNHEARD)
+        here.terminal.hint(f"{_UNHEARD}. So there is nothing to wait for" if wait else _UNHEARD)
     if not run.is_final:
-        run = _waited_for(here, run) if wait else here.ask(GetFlowRun(run=run.id))
+        run = _waited_for(here, run) if wait and not is_unserved else here.ask(GetFlowRun(run=run.id))
     name = one_line(run.name)
     if run.is_final:
         here.terminal.tell(f"Flow run '{name}' is {run.state_name}")
@@ -136,7 +137,7 @@ def _ended(here: Session, run: FlowRun, *, wait: bool) -> int:
     if is_unserved:
         who = f"worker {run.worker} hears of it when a server runs here"
     here.terminal.tell(f"Flow run '{name}' is {run.state_name}: {who}")
-    return exit_codes.OK
+    return errors.ServerUnreachable.exit_code if wait and is_unserved else exit_codes.OK
 
 
 def _waited_for(here: Session, run: FlowRun) -> FlowRun:
