@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.cli.conftest import NOON, SECOND, Journals
 
+from penstock import clock, settings
 from penstock.core import records
+from penstock.core.deployments import DeploymentSpec, LocalFolder
+from penstock.core.operations.deployments import ApplyDeployment, RunDeployment
+from penstock.sdk import connect
 
 Call = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(home: Path, still: clock.Clock) -> Call:
+    return lambda request: connect.orchestrator(settings.load(), still).ask(request)
 
 
 def test_the_last_events_are_listed(penstock: Call, journals: Journals):
@@ -34,6 +45,20 @@ def test_the_last_events_are_listed(penstock: Call, journals: Journals):
     assert len(penstock("event", "ls", "--name", "flow_run.began").out.splitlines()) == 2
     assert len(penstock("event", "ls", "--since", "10min").out.splitlines()) == 2
     assert penstock("event", "ls", "--name", "nothing", tty=True).err == "Nothing has happened like that\n"
+
+
+def test_when_a_run_is_due_is_shown_as_other_times_are_and_told_exactly_in_json(penstock: Call, ask: Call):
+    spec = DeploymentSpec(name="nightly", flow_name="etl", entrypoint="etl.py:etl", code=LocalFolder("/flows"))
+    ask(ApplyDeployment(spec=spec))
+    ask(RunDeployment(deployment="etl/nightly", name="quiet-otter", due_at=NOON + 250_000))
+
+    piped = penstock("event", "ls").out
+    shown = penstock("event", "ls", tty=True, COLUMNS="200").out
+    (told,) = json.loads(penstock("event", "ls", "--json", "payload").out)
+
+    assert piped.endswith("\tname=quiet-otter, flow=etl, due_at=2025-11-23T12:00:00.250000Z\n")
+    assert "name=quiet-otter, flow=etl, due_at=2025-11-23 13:00:00 CET\n" in shown
+    assert told["payload"]["due_at"] == NOON + 250_000
 
 
 def test_more_events_than_a_page_are_the_last(penstock: Call, journals: Journals):

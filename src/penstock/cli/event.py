@@ -29,7 +29,7 @@ def _event_rows(found: Sequence[Event], style: views.Style) -> list[list[Cell]]:
             style.time(event.at),
             Cell(event.event),
             run,
-            Cell(one_line(run_views.step(event).partition(", ")[2] or _told(event))),
+            Cell(one_line(run_views.step(event).partition(", ")[2] or _told(event, style))),
         ]
         for event, run in zip(found, style.ids([event.run_id or "" for event in found]), strict=True)
     ]
@@ -40,8 +40,12 @@ EVENTS = views.View[Event](
 )
 
 
-def _told(event: Event) -> str:
-    return ", ".join(f"{name}={value}" for name, value in event.payload.items())
+def _told(event: Event, style: views.Style) -> str:
+    told = event.payload
+    due = told.get("due_at")
+    if event.event == "flow_run.scheduled" and isinstance(due, int):
+        told = {**told, "due_at": style.time(due).text}
+    return ", ".join(f"{name}={value}" for name, value in told.items())
 
 
 @app.command(name=("ls", "list"))
