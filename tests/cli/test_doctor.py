@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from penstock import settings
 from penstock.cli import doctor
+from penstock.client import shipper_process
+from penstock.journal import folder
+from penstock.journal.outbox import Entry, Outbox
 
 Call = Callable[..., Any]
 
@@ -127,3 +131,27 @@ def test_what_is_in_order_needs_no_advice(penstock: Call, private_home: Path):
     found = json.loads(penstock("doctor", "--json").out)
 
     assert [each for each in found if each["verdict"] == "ok" and each["hint"]] == []
+
+
+def test_what_is_not_sent_yet_is_told_with_who_tries_to_and_what_keeps_it(penstock: Call, private_home: Path):
+    chosen = settings.load()
+    url = "http://127.0.0.1:9/api"
+    Outbox(chosen.outbox).put(Entry("01920001-0000-7000-8000-000000000001", 1, url))
+
+    idle = told(penstock, "outbox")
+    with open(shipper_process.path_of(chosen, url), "w") as held:
+        held.write("The server cannot be reached")
+        held.flush()
+        assert folder.lock(held.fileno(), wait=False)
+        trying = told(penstock, "outbox")
+
+    what = f"what 1 attempt of runs recorded is not sent yet to {url}"
+    assert idle == what
+    tries = "a process tries to, for PENSTOCK_OFFLINE_GRACE_SECONDS (900) at most"
+    assert trying == f"{what}; {tries}: The server cannot be reached"
+
+
+def told(penstock: Call, subject: str) -> str:
+    """What is found of a subject."""
+    (found,) = [each for each in json.loads(penstock("doctor", "--json").out) if each["subject"] == subject]
+    return found["what"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worker.factory import StoreServer
+from tests import shippers
+from tests.worker.factory import StoreServer, until
 
 from penstock import clock, errors, settings
-from penstock.client import home_shipper
+from penstock.client import home_shipper, shipper_process
 from penstock.client.home_shipper import HomeShipper
 from penstock.client.server import Piece, Receipt
 from penstock.core import records
@@ -175,3 +177,17 @@ def test_runs_that_are_told_to_end_and_take_their_time_are_looked_at_one_by_one_
 
     assert seen == looks
     assert time.sleeps == [2.5, 2.5]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_process_says_in_its_command_line_what_it_is_for(home: Home):
+    url = "http://127.0.0.1:9/api"
+    home.begin(new_id(), url=url).close()
+
+    assert shipper_process.start(home.settings, url, os.environ)
+    try:
+        (pid,) = until(lambda: shippers.of(home.settings.home))
+        line = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    finally:
+        shippers.end(home.settings.home)
+    assert f"# sends what runs in {home.settings.home} recorded to {url}" in line

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from penstock.cli import findings, humanize
 from penstock.cli.findings import BAD, GOOD, WARNING, Finding
 from penstock.cli.output import AS_FITS, OutputOptions
 from penstock.cli.session import Here, Session
+from penstock.client import shipper_process
 from penstock.core.operations.work_pools import ListWorkPools
-from penstock.journal.folder import JournalFolder, lock
+from penstock.journal.folder import JournalFolder, is_locked, lock
 from penstock.journal.outbox import Outbox
+from penstock.settings import Settings
 
 LEAST_FREE = 256 << 20
 LITTLE_FREE = 2 << 30
@@ -54,6 +57,7 @@ def _looked_at(session: Session) -> Iterator[Finding]:
         yield Finding("home", BAD, f"not a folder: {settings.home}", "set PENSTOCK_HOME to a folder")
         return
     yield from _home(settings.home)
+    yield from _outbox(settings)
     yield _store(session)
 
 
@@ -95,7 +99,6 @@ def _home(home: Path) -> Iterator[Finding]:
     yield _file_system(home)
     yield _locks(home)
     yield _journals(home)
-    yield from _outbox(home)
 
 
 def _room(home: Path) -> Finding:
@@ -156,17 +159,20 @@ def _journals(home: Path) -> Finding:
     return Finding("journals", GOOD, f"of {humanize.counted(count, 'run')}")
 
 
-def _outbox(home: Path) -> Iterator[Finding]:
-    """What a server elsewhere is to get. While a run is under way, that is nothing to worry about."""
-    journals = JournalFolder(home / "journals")
+def _outbox(settings: Settings) -> Iterator[Finding]:
+    """What servers elsewhere are to get. While a run is under way, that is nothing to worry about."""
+    journals = JournalFolder(settings.journals)
     waiting = [
         entry
-        for entry in Outbox(home / "outbox").entries()
+        for entry in Outbox(settings.outbox).entries()
         if not any(each.is_locked for each in journals.journals(entry.run_id))
     ]
-    if waiting:
-        urls = ", ".join(sorted({entry.url for entry in waiting}))
-        what = f"what {humanize.counted(len(waiting), 'attempt')} of runs recorded is not sent yet to {urls}"
+    for url, count in sorted(Counter(entry.url for entry in waiting).items()):
+        what = f"what {humanize.counted(count, 'attempt')} of runs recorded is not sent yet to {url}"
+        if is_locked(shipper_process.path_of(settings, url)):
+            trouble, seconds = shipper_process.trouble(settings, url), settings.offline_grace_seconds
+            what += f"; a process tries to, for PENSTOCK_OFFLINE_GRACE_SECONDS ({seconds:g}) at most"
+            what += f": {trouble}" if trouble else ""
         yield Finding("outbox", WARNING, what, "`penstock flow-run ship` sends it")
 
 

@@ -24,7 +24,8 @@ def start(chosen: Settings, url: str, environ: Mapping[str, str]) -> bool:
     env |= settings.to_environment(chosen)
     env["PENSTOCK_API_URL"] = url
     null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
-    line = [sys.executable, "-P", "-c", _PROGRAM]
+    # The last word is for people who wonder what this process is.
+    line = [sys.executable, "-P", "-c", _PROGRAM, f"# sends what runs in {chosen.home} recorded to {url}"]
     pid = os.posix_spawn(sys.executable, line, env, file_actions=null, setsid=True)
     try:
         os.waitpid(pid, 0)  # that is over in a moment: see the program
