@@ -173,6 +173,18 @@ def test_a_run_that_was_cancelled_goes_on(penstock: Call, create: Call, ask: Cal
     assert penstock("flow-run", "retry", "quiet-otter").code == 1
 
 
+def test_who_asks_about_a_workers_run_that_has_ended_is_told_to_have_a_worker_go_on_with_it(
+    penstock: Call, create: Call, ask: Call
+):
+    ask(CancelFlowRun(run=create("quiet-otter")))
+
+    assert (
+        "`penstock flow-run retry quiet-otter` would use 0 recorded" in penstock("flow-run", "why", "quiet-otter").out
+    )
+    hint = "hint: go on from where it ended: `penstock flow-run retry quiet-otter`\n"
+    assert penstock("flow-run", "inspect", "quiet-otter", tty=True).err == hint
+
+
 def test_a_run_that_was_started_by_hand_is_resumed_and_not_retried(penstock: Call, journals: Journals):
     journals.run("quiet-otter", state="FAILED")
 

@@ -125,7 +125,8 @@ def _next_steps(run: FlowRun) -> str:
     if run.state_type is StateType.COMPLETED:
         return f"run it again from one of its tasks: `penstock flow-run rerun {run.name} --from TASK`"
     if run.is_final:
-        return f"go on from where it ended: `penstock flow-run resume {run.name}`"
+        command = "resume" if run.work_pool is None else "retry"
+        return f"go on from where it ended: `penstock flow-run {command} {run.name}`"
     return f"see what it is doing: `penstock flow-run logs -f {run.name}`"
 
 

@@ -158,9 +158,11 @@ def _resume(tx: Transaction, run: FlowRun) -> Reason:
     others = sum(count.task_runs for count in overview.state_counts(tx, run.id) if count.state_type != "COMPLETED")
     not_kept = [each for each in _looked_at(tx, run.id) if not _is_reusable(each)] if completed <= LOOKED_AT else []
     # A subflow run goes on with the run that called it.
-    name = run.name if run.root_run_id == run.id else overview.flow_run(tx, run.root_run_id).name
+    root = run if run.root_run_id == run.id else overview.flow_run(tx, run.root_run_id)
+    # A worker has the code of its runs; whoever resumes one has it, or has not.
+    command = "resume" if root.work_pool is None else "retry"
     message = (
-        f"`penstock flow-run resume {name}` would use {counted(completed - len(not_kept), 'recorded result')} "
+        f"`penstock flow-run {command} {root.name}` would use {counted(completed - len(not_kept), 'recorded result')} "
         f"and run {counted(others + len(not_kept), 'task')} again, besides those that had not begun"
     )
     message += f" ({_some(not_kept)} kept no result)." if not_kept else "."
