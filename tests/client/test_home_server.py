@@ -27,6 +27,17 @@ def test_a_server_is_running_while_it_holds_its_home(home: Path):
     assert (home_server.last(home), home_server.running(home)) == (told(), None)
 
 
+def test_a_server_that_has_not_said_yet_where_it_listens_is_starting(home: Path):
+    with Keeping(home, FakeClock()) as before:
+        before.announce(told())
+    assert not home_server.is_starting(home)
+
+    with Keeping(home, FakeClock()) as keeping:
+        assert home_server.is_starting(home)
+        keeping.announce(told(4300))
+        assert not home_server.is_starting(home)
+
+
 def test_a_home_has_one(home: Path):
     with Keeping(home, FakeClock()) as keeping:
         keeping.announce(told())

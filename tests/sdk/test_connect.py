@@ -54,6 +54,33 @@ def test_the_server_of_the_home_is_found_with_its_key(home: Path, running: Keepi
     assert chosen(home, key="mine") == (URL, "mine")
 
 
+@pytest.mark.parametrize("before", [None, "http://127.0.0.1:4300/api"], ids=["first", "elsewhere"])
+def test_a_server_that_is_about_to_listen_is_waited_for(home: Path, before: str | None):
+    class Waited(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            tell(keeping)
+
+    if before is not None:
+        with Keeping(home, FakeClock()) as keeping:
+            tell(keeping, before)
+    with Keeping(home, FakeClock()) as keeping:
+        found = connect.orchestrator(Settings(home=home), Waited())
+
+    assert isinstance(found, HttpOrchestrator)
+    assert found.url == URL
+
+
+def test_a_server_that_does_not_get_so_far_is_not_waited_for_without_an_end(home: Path):
+    time = FakeClock()
+    began_at = time.elapsed()
+    with Keeping(home, time):
+        found = connect.orchestrator(Settings(home=home), time)
+
+    assert isinstance(found, LocalOrchestrator)
+    assert time.elapsed() - began_at == pytest.approx(connect.STARTING_SECONDS, abs=connect.POLL_SECONDS)
+
+
 def test_the_owners_key_goes_to_no_other_server(home: Path, running: Keeping):
     home_server.provided_token(home)
 

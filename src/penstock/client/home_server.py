@@ -1,7 +1,8 @@
 """The server that keeps a home on this machine: where it listens, whether it lives, and the key of the home's owner.
 
 ``<home>/server.json`` says where; ``<home>/server.lock`` is held by the server, so that the system itself tells when
-it is gone; ``<home>/token`` is a key to everything, which only the owner of the home can read.
+it is gone, and is empty until the server has said where; ``<home>/token`` is a key to everything, which only the owner
+of the home can read.
 """
 
 from __future__ import annotations
@@ -45,8 +46,14 @@ def last(home: Path) -> HomeServer | None:
 
 
 def running(home: Path) -> HomeServer | None:
-    """The server that keeps this home now."""
+    """The server that keeps this home now; while it `is_starting`, as the one before it said."""
     return last(home) if is_locked(home / "server.lock") else None
+
+
+def is_starting(home: Path) -> bool:
+    """Whether a server keeps this home that has not said yet where it listens."""
+    path = home / "server.lock"
+    return is_locked(path) and not path.stat().st_size
 
 
 def is_at(server: HomeServer, url: str) -> bool:
@@ -75,11 +82,12 @@ class Keeping:
         self._descriptor = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         for _ in range(_TRIES):
             if lock(self._descriptor, wait=False):
+                os.ftruncate(self._descriptor, 0)
                 break
             clock.sleep(_PAUSE_SECONDS)  # who asks whether a server lives holds the lock for a moment
         else:
             os.close(self._descriptor)
-            other = last(home)
+            other = None if is_starting(home) else last(home)
             who = f"process {other.pid}, at {other.api_url}" if other else "another process"
             raise errors.StoreBusy(
                 f"A server keeps this home already ({who}): `{home}`",
@@ -89,6 +97,7 @@ class Keeping:
     def announce(self, server: HomeServer) -> None:
         """Tell others on this machine where the server listens."""
         write_whole(self._home / "server.json", msgspec.json.encode(server))
+        os.pwrite(self._descriptor, b"%d\n" % server.pid, 0)
 
     def close(self) -> None:
         """Let another server keep the home."""

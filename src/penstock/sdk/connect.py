@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from penstock.core.ports import Orchestrator
 
 POLL_SECONDS = 0.1
+STARTING_SECONDS = 10.0
+"""So long is waited for a server of this home that is about to listen."""
 
 
 class Address(NamedTuple):
@@ -50,9 +52,10 @@ def orchestrator(
 ) -> Orchestrator:
     """Whoever keeps deployments, schedules and runs: a `server`, else this process, with the home's own store.
 
-    With ``fold=False``, this process answers out of what is in the store already.
+    With ``fold=False``, this process answers out of what is in the store already. A server that is just starting is
+    waited for: it has the store already.
     """
-    address = server(settings)
+    address = _settled(settings, clock)
     if address is None:
         from penstock.orchestration.local_orchestrator import LocalOrchestrator  # noqa: PLC0415  loads sqlite3
 
@@ -61,6 +64,18 @@ def orchestrator(
 
     patience = client.PATIENCE_SECONDS if patience_seconds is None else patience_seconds
     return client.HttpOrchestrator(address.url, address.key, clock, patience_seconds=patience)
+
+
+def _settled(settings: Settings, clock: Clock) -> Address | None:
+    from penstock.client import home_server  # noqa: PLC0415  as above
+
+    deadline = clock.elapsed() + STARTING_SECONDS
+    while True:
+        address = server(settings)
+        is_here = address is None or address.is_own
+        if not is_here or not home_server.is_starting(settings.home) or clock.elapsed() >= deadline:
+            return address
+        clock.sleep(POLL_SECONDS)
 
 
 def elsewhere(settings: Settings) -> str | None:
