@@ -14,7 +14,7 @@ from penstock import errors
 from penstock.core import records
 from penstock.core.result_records import ResultRecord
 from penstock.journal import frames
-from penstock.orchestration import backup, fsck, overview
+from penstock.orchestration import backup, deletion, fsck, overview
 from penstock.orchestration.local import Home
 from penstock.settings import Settings
 from penstock.store.sqlite import SqliteStore
@@ -217,6 +217,31 @@ def test_a_damaged_database_is_replaced_by_what_can_be_read_of_it(
     assert names >= {"in a journal"}
     assert (rebuilt.unreadable > 0) == ("kept" not in names)
     assert kept.id
+
+
+def test_a_rebuild_of_a_damaged_database_remembers_which_runs_were_deleted(
+    settings: Settings, opened: Opened, complete: Complete, time: SteppingClock
+):
+    kept, deleted = complete(), complete()
+    with opened() as home, home.writing() as store:
+        deletion.delete(home, store, deleted.id)
+    with SqliteStore.open(settings.store, write=False) as store:
+        reader = store._reader()
+        (page,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = 'flow_run'").fetchone()
+        reader.close()
+    with settings.store.open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        file.write(b"\xff" * 4096)
+
+    with Home(settings, time) as home:
+        rebuilt = fsck.rebuild(home)
+        with home.reading() as tx:
+            remembered = tx.flow_runs.deleted_among([kept.id, deleted.id])
+            runs = [run.id for run in overview.flow_runs(tx).items]
+
+    assert rebuilt.set_aside
+    assert remembered == {deleted.id}
+    assert runs == [kept.id]
 
 
 def test_a_file_that_is_no_database_at_all_is_replaced_by_what_the_journals_say(

@@ -22,7 +22,7 @@ from penstock.orchestration.local import Home
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, Segment
 from penstock.store.sqlite import SqliteStore
-from penstock.store.sqlite_files import salvage
+from penstock.store.sqlite_files import salvage, salvage_deleted
 
 _REBUILD = "`penstock db rebuild` makes the rows anew from the journals"
 
@@ -341,6 +341,10 @@ def _fold_all_again(store: Store) -> tuple[int, int]:
 def _fold_what_is_left(store: Store, damaged: Path) -> tuple[int, int, int]:
     said = unreadable = 0
     runs: set[str] = set()
+    # Before anything is folded: what was deleted is not to come back when it is sent again.
+    with store.transaction() as tx:
+        for run_id, at in salvage_deleted(damaged):
+            tx.flow_runs.note_deleted(run_id, at)
     for found in salvage(damaged):
         if found is None:
             unreadable += 1

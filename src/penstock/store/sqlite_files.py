@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from penstock import errors
 from penstock.store.interface import SCHEMA_VERSION
@@ -81,6 +82,22 @@ def move_aside(path: Path, suffix: str, now: int) -> Path:
 
 def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
     """What can be read of the event log in a damaged database, in order; None for a piece that cannot."""
+    statement = (
+        "SELECT sequence, run_id, attempt, writer, start_offset, end_offset, frames"
+        " FROM journal_segment WHERE sequence > ? ORDER BY sequence LIMIT 1"
+    )
+    for row in _readable(path, statement):
+        yield None if row is None else (Segment(*row[:6]), row[6])
+
+
+def salvage_deleted(path: Path) -> Iterator[tuple[str, int]]:
+    """Which runs were deleted, and when, as far as that can be read in a damaged database."""
+    statement = "SELECT rowid, run_id, deleted_at FROM deleted_run WHERE rowid > ? ORDER BY rowid LIMIT 1"
+    return ((row[1], row[2]) for row in _readable(path, statement) if row is not None)
+
+
+def _readable(path: Path, statement: str) -> Iterator[tuple[Any, ...] | None]:
+    """The rows that can be read, one after the other by the number that they begin with; None for one that cannot."""
     try:
         connection = connect(str(path))
     except sqlite3.Error:
@@ -89,11 +106,7 @@ def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
         after = failures = 0
         while failures < MAX_FAILURES:
             try:
-                row = connection.execute(
-                    "SELECT sequence, run_id, attempt, writer, start_offset, end_offset, frames"
-                    " FROM journal_segment WHERE sequence > ? ORDER BY sequence LIMIT 1",
-                    (after,),
-                ).fetchone()
+                row = connection.execute(statement, (after,)).fetchone()
             except sqlite3.Error:
                 # Damaged pages fail one after the other; past them, the rest may be sound.
                 after += 1
@@ -102,7 +115,7 @@ def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
                 continue
             if row is None:
                 return
-            yield Segment(*row[:6]), row[6]
+            yield row
             after, failures = row[0], 0
     finally:
         connection.close()
