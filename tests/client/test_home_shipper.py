@@ -159,6 +159,36 @@ def test_a_journal_that_is_not_taken_is_told_of_and_keeps_no_other_back(home: Ho
     assert home.run(good).state_name == "Completed"
 
 
+def test_what_a_server_has_refused_it_is_not_asked_again_until_somebody_wants_that(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    take: Any = home.server.send_journal
+
+    def refuse(pieces: list[Piece]) -> list[Receipt]:
+        asked.extend(piece.run_id for piece in pieces)
+        raise errors.CorruptJournal("no record")
+
+    bad, good = new_id(), new_id()
+    end(home.begin(bad))
+    monkeypatch.setattr(home.server, "send_journal", refuse)
+    home.ship()
+    home.ship()
+    monkeypatch.setattr(home.server, "send_journal", take)
+    end(home.begin(good))
+    home.ship()
+    left = home.outbox.entries()
+    refusal = home.outbox.refusal(left[0])
+    home.outbox.ask_again(home.server.url)
+    home.ship()
+
+    assert asked == [bad]
+    assert [entry.run_id for entry in left] == [bad]
+    assert refusal == "The server does not take what was recorded: The server does not take the journal: no record"
+    assert [home.run(run).state_name for run in (good, bad)] == ["Completed", "Completed"]
+    assert os.listdir(home.outbox.path) == []
+
+
 def test_runs_that_are_told_to_end_and_take_their_time_are_looked_at_one_by_one_and_with_pauses(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ):

@@ -80,6 +80,31 @@ def test_a_process_that_has_just_been_started_to_send_is_given_time_to_begin(
     assert sent.left == 10
 
 
+def test_what_the_server_does_not_take_is_told_once_and_asked_again_by_the_next_program(
+    monkeypatch: pytest.MonkeyPatch, without_processes: list[Callable[..., Any]], capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("PENSTOCK_API_URL", URL)
+    hello()
+    outbox = Outbox(settings.load().outbox)
+    (entry,) = outbox.entries()
+    (sender,) = shipping._senders.values()
+    before = sender._left()
+    outbox.refuse(entry, "The server does not take what was recorded: no")
+    capsys.readouterr()
+    after = [sender._left(), sender._left()]
+    for call in without_processes:
+        call()
+    said = capsys.readouterr().err
+    refused = outbox.refused()
+    shipping._senders.clear()  # as in a new program
+    hello()
+
+    assert (before, after) == ([entry], [[], []])
+    assert said.count("does not take what was recorded: no; `penstock flow-run ship` tries again") == 1
+    assert "not all that" not in said
+    assert (refused, outbox.refused()) == ({entry[:2]}, set())
+
+
 def test_a_run_of_a_worker_or_of_a_test_is_not(monkeypatch: pytest.MonkeyPatch):
     with testing.harness(api_url=URL):
         hello()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import TypeVar
 
 from penstock import clock, errors, settings
@@ -92,6 +93,7 @@ class HomeShipper:
 
     def _look(self) -> bool:
         """Take new attempts into care, of each run one after the other; says whether there are any."""
+        refused = self.outbox.refused()
         entries = [entry for entry in self.outbox.entries() if entry.url == self.server.url]
         with self._changed:
             begun = {entry.run_id for entry in (*self._wards, *self._given_up)}
@@ -100,6 +102,8 @@ class HomeShipper:
                 if entry.run_id in begun:
                     continue
                 begun.add(entry.run_id)  # a later attempt has its turn when this one is with the server
+                if entry[:2] in refused:
+                    continue
                 if room > 0 or self.lives(entry):
                     self._wards[entry] = Ward(entry, self)
                     room -= 1
@@ -143,7 +147,10 @@ class HomeShipper:
                 return answer
 
     def leave(self, ward: Ward, trouble: str = "") -> None:
-        """An attempt is in nobody's care any more: all of it is sent, or it is not to be by this process."""
+        """An attempt is in nobody's care any more: all of it is sent, or the server does not take it."""
+        if trouble:
+            with suppress(OSError):
+                self.outbox.refuse(ward.entry, trouble)
         with self._changed:
             del self._wards[ward.entry]
             if trouble:

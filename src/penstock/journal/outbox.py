@@ -1,7 +1,8 @@
 """The outbox of a home: attempts of runs started by hand whose journals a server elsewhere is to get.
 
 A file for each, ``<run id>.<attempt>``, which holds the URL of the server's API, from when the attempt begins until
-the server has all of it. As long as it is there, the attempt's journals are kept.
+the server has all of it. As long as it is there, the attempt's journals are kept. Beside it, ``….refused`` says why the
+server does not take them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _NAME = re.compile(r"^([0-9a-f-]{36})\.(\d+)$")
+_REFUSED = re.compile(r"^([0-9a-f-]{36})\.(\d+)\.refused$")
 
 
 class Entry(NamedTuple):
@@ -68,9 +70,35 @@ class Outbox:
     def remove(self, entry: Entry) -> None:
         """The server has all of it, or nobody will ever send it."""
         self._file(entry.run_id, entry.attempt).unlink(missing_ok=True)
+        self._refusal(entry).unlink(missing_ok=True)
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """The server does not take it, and will not if it is only asked again: until `ask_again`, nobody does."""
+        self._refusal(entry).write_text(reason, "utf-8")
+
+    def refused(self) -> set[tuple[str, int]]:
+        """The attempts that a server does not take."""
+        return {(match[1], int(match[2])) for name in self._names() if (match := _REFUSED.match(name))}
+
+    def refusal(self, entry: Entry) -> str | None:
+        """Why the server does not take it, if it was asked."""
+        try:
+            return self._refusal(entry).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def ask_again(self, url: str) -> None:
+        """Something may have changed since the server at ``url`` has refused what it has."""
+        refused = self.refused()
+        for entry in self.entries() if refused else ():
+            if entry.url == url and entry[:2] in refused:
+                self._refusal(entry).unlink(missing_ok=True)
 
     def _file(self, run_id: str, attempt: int) -> Path:
         return self.path / f"{run_id}.{attempt}"
+
+    def _refusal(self, entry: Entry) -> Path:
+        return self.path / f"{entry.run_id}.{entry.attempt}.refused"
 
     def _names(self) -> list[str]:
         try:

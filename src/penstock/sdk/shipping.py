@@ -67,6 +67,8 @@ def send(chosen: Settings, url: str, *, seconds: float) -> Sent:
 
     outbox, journals, starting = Outbox(chosen.outbox), JournalFolder(chosen.journals), Starting(chosen, url)
     found = {entry for entry in outbox.entries() if entry.url == url}
+    with suppress(OSError):
+        outbox.ask_again(url)
     ends_at = clock.boottime() + seconds
     while True:
         held = {entry for entry in found if outbox.holds(entry.run_id, entry.attempt)}
@@ -107,6 +109,8 @@ class Sender:
         self.pid = os.getpid()
         self._settings = chosen
         self._outbox = Outbox(chosen.outbox)
+        with suppress(OSError):
+            self._outbox.ask_again(url)  # once for each program: what was refused may have been mended
         self._starting = Starting(chosen, url)
         self._lock = threading.Lock()
         self._new: list[Entry] = []
@@ -148,10 +152,17 @@ class Sender:
                 self._wanted.clear()
 
     def _left(self) -> list[Entry]:
-        """What was recorded here, and is not sent yet."""
+        """What was recorded here, and is not sent yet. What the server does not take is told of once, and let be."""
         with self._lock:
-            self._waited_for = {each for each in self._waited_for if self._outbox.holds(each.run_id, each.attempt)}
-            return list(self._waited_for)
+            held = {each for each in self._waited_for if self._outbox.holds(each.run_id, each.attempt)}
+            refused = {each: reason for each in held if (reason := self._outbox.refusal(each)) is not None}
+            self._waited_for = held - refused.keys()
+            left = list(self._waited_for)
+        if refused:
+            whose = f"run `{min(refused)[0]}`" if len(refused) == 1 else f"{len(refused)} runs"
+            reason = refused[min(refused)]
+            _warn(f"what {whose} recorded is not at {self.url}. {reason}; `penstock flow-run ship` tries again")
+        return left
 
     def _flush(self) -> None:
         """Wait for a moment until the server has all of it; what it has not then, it gets later."""
