@@ -11,7 +11,7 @@ from tests.worker.factory import until
 from penstock import clock, errors
 from penstock.core.operations.work import AwaitOrders, Heartbeat, Judged
 from penstock.core.work import LEASE_MARGIN_SECONDS, Verdict
-from penstock.worker.heartbeats import Heartbeats, Orders
+from penstock.worker.heartbeats import Heartbeats, Orders, Pauses
 
 
 class Charge:
@@ -50,9 +50,11 @@ class Server:
         return
 
 
-def heartbeats(server: Server, *charges: Charge, **options: Any) -> Heartbeats:
+def heartbeats(server: Server, *charges: Charge, pauses: Pauses | None = None, **options: Any) -> Heartbeats:
     given: Any = server
-    return Heartbeats(given, "w", lambda: charges, interval_seconds=0.01, lease_seconds=30, **options)
+    return Heartbeats(
+        given, "w", lambda: charges, pauses or Pauses(), interval_seconds=0.01, lease_seconds=30, **options
+    )
 
 
 def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_when_the_answer_came(
@@ -104,7 +106,7 @@ def test_a_server_that_is_away_extends_nothing_and_ends_nothing():
 def test_a_heartbeat_that_was_not_heard_comes_again_soon_for_a_server_that_is_only_there_for_moments():
     run = Charge("a")
     server: Any = Server(errors.ServerUnreachable("away"))
-    beating = Heartbeats(server, "w", lambda: [run], interval_seconds=600, lease_seconds=30)
+    beating = Heartbeats(server, "w", lambda: [run], Pauses(), interval_seconds=600, lease_seconds=30)
     beating.start()
     until(lambda: run.deadline)
     beating.close()
@@ -126,7 +128,7 @@ def test_orders_are_followed_and_those_that_are_being_followed_not_asked_for_all
     order = [Judged(run_id="a", attempt=1, verdict=Verdict.CANCEL)]
     server = Server(order, order, order, order)
     given: Any = server
-    orders = Orders(given, "w", lambda: [run])
+    orders = Orders(given, "w", lambda: [run], Pauses())
     orders.start()
     until(lambda: len(server.asked) >= 2)
     orders.close()
@@ -142,7 +144,7 @@ def test_a_run_that_is_paused_is_told_once_and_the_server_that_it_is():
     on = Judged(run_id="a", attempt=1, verdict=Verdict.GO_ON)
     server = Server([paused], [on], [paused])
     given: Any = server
-    orders = Orders(given, "w", lambda: [run])
+    orders = Orders(given, "w", lambda: [run], Pauses())
     orders.start()
     until(lambda: len(server.asked) >= 4)
     orders.close()
@@ -161,10 +163,48 @@ def test_a_pause_of_a_run_that_is_not_in_care_yet_is_asked_for_again():
 
     server = Server(paused, take)
     given: Any = server
-    orders = Orders(given, "w", lambda: charges)
+    orders = Orders(given, "w", lambda: charges, Pauses())
     orders.start()
     until(lambda: len(server.asked) >= 3)
     orders.close()
 
     assert charges[0].judged == [Verdict.PAUSE]
     assert [asked.paused for asked in server.asked[:3]] == [(), (), ("a",)]
+
+
+def test_a_heartbeat_that_is_under_way_when_a_run_is_paused_again_does_not_let_it_go_on():
+    run, pauses = Charge("a"), Pauses()
+    paused = Judged(run_id="a", attempt=1, verdict=Verdict.PAUSE)
+    on = Judged(run_id="a", attempt=1, verdict=Verdict.GO_ON)
+
+    def late() -> list[Judged]:
+        """The server answers between the resume and the second pause; both orders are there before its answer is."""
+        pauses.ordered(run, on)
+        pauses.ordered(run, paused)
+        return []
+
+    beating = heartbeats(Server([paused], late, [paused], []), run, pauses=pauses)
+    beating.beat()
+    beating.beat()
+    after_both = list(run.judged)
+    known = pauses.run_ids()
+    beating.beat()
+    beating.beat()
+
+    assert after_both == [Verdict.PAUSE, Verdict.GO_ON, Verdict.PAUSE]
+    assert known == ("a",)
+    assert run.judged[3:] == [Verdict.PAUSE, Verdict.GO_ON]
+
+
+def test_what_a_heartbeat_has_paused_is_known_to_whoever_waits_for_orders():
+    run, pauses = Charge("a"), Pauses()
+    paused = Judged(run_id="a", attempt=1, verdict=Verdict.PAUSE)
+    heartbeats(Server([paused]), run, pauses=pauses).beat()
+    server = Server()
+    given: Any = server
+    orders = Orders(given, "w", lambda: [run], pauses)
+    orders.start()
+    until(lambda: server.asked)
+    orders.close()
+
+    assert server.asked[0].paused == ("a",)

@@ -34,6 +34,52 @@ class Charge(Protocol):
         ...
 
 
+class Pauses:
+    """Which attempts are paused: orders and heartbeats both tell, over connections of their own.
+
+    A heartbeat's answer may be older than an order that came while it was under way, so it changes nothing then: the
+    next one tells.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paused: set[tuple[str, int]] = set()
+        self._ordered_at: dict[tuple[str, int], float] = {}
+
+    def run_ids(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(sorted({run_id for run_id, _ in self._paused}))
+
+    def forget_all_but(self, charges: Callable[[], Sequence[Charge]]) -> None:
+        """All other attempts are over."""
+        with self._lock:  # whoever is noted before this is asked was in care then
+            keys = {(each.run_id, each.attempt) for each in charges()}
+            self._paused &= keys
+            self._ordered_at = {key: at for key, at in self._ordered_at.items() if key in keys}
+
+    def ordered(self, charge: Charge, told: Judged) -> None:
+        """An order has come."""
+        with self._lock:
+            self._ordered_at[charge.run_id, charge.attempt] = clock.boottime()
+            self._follow(charge, told)
+
+    def heard(self, charge: Charge, told: Judged, asked_at: float) -> None:
+        """A heartbeat that was sent at ``asked_at`` is answered."""
+        key = charge.run_id, charge.attempt
+        with self._lock:
+            is_late = told.verdict in _PAUSES and self._ordered_at.get(key, 0.0) >= asked_at
+            if not is_late and (told.verdict is not Verdict.GO_ON or key in self._paused):
+                self._follow(charge, told)
+
+    def _follow(self, charge: Charge, told: Judged) -> None:
+        key = charge.run_id, charge.attempt
+        charge.judge(told.verdict, told.reason)
+        if told.verdict is Verdict.PAUSE:
+            self._paused.add(key)
+        else:
+            self._paused.discard(key)
+
+
 class Heartbeats:
     """A thread that tells the server every few seconds which attempts live, over a connection of its own."""
 
@@ -42,6 +88,7 @@ class Heartbeats:
         server: Server,
         worker_id: str,
         charges: Callable[[], Sequence[Charge]],
+        pauses: Pauses,
         *,
         interval_seconds: float,
         lease_seconds: float,
@@ -51,14 +98,13 @@ class Heartbeats:
         self._server = server
         self._worker_id = worker_id
         self._charges = charges
+        self._pauses = pauses
         self._interval_seconds = interval_seconds
         self._lease_seconds = lease_seconds
         self._when_unknown = when_unknown
         self._wanted = threading.Event()
         self._closing = False
         self.is_draining = False
-        self._paused: set[tuple[str, int]] = set()
-        """Attempts that are to be told when they may go on."""
         self._thread = threading.Thread(target=self._beat_on, name="penstock-heartbeats", daemon=True)
 
     def start(self) -> None:
@@ -86,12 +132,7 @@ class Heartbeats:
             told = against.get(key) or Judged(run_id=key[0], attempt=key[1], verdict=Verdict.GO_ON)
             if told.verdict is not Verdict.SUPERSEDED:
                 charge.extend_lease(deadline)
-            if told.verdict is not Verdict.GO_ON or key in self._paused:
-                charge.judge(told.verdict, told.reason)
-            if told.verdict is Verdict.PAUSE:
-                self._paused.add(key)
-            else:
-                self._paused.discard(key)
+            self._pauses.heard(charge, told, asked_at)
 
     def _beat_on(self) -> None:
         while not self._closing:
@@ -111,10 +152,11 @@ class Heartbeats:
 class Orders:
     """A thread that hears at once, and not with the next heartbeat, of runs that are to end, to pause or to go on."""
 
-    def __init__(self, server: Server, worker_id: str, charges: Callable[[], Sequence[Charge]]) -> None:
+    def __init__(self, server: Server, worker_id: str, charges: Callable[[], Sequence[Charge]], pauses: Pauses) -> None:
         self._server = server
         self._worker_id = worker_id
         self._charges = charges
+        self._pauses = pauses
         self._closing = threading.Event()
         # It may wait for an answer for long: nobody waits for it.
         self._thread = threading.Thread(target=self._await_on, name="penstock-orders", daemon=True)
@@ -128,9 +170,8 @@ class Orders:
 
     def _await_on(self) -> None:
         known: set[tuple[str, int]] = set()
-        paused: set[tuple[str, int]] = set()
         while not self._closing.is_set():
-            ids = tuple(sorted(run_id for run_id, _ in paused))
+            ids = self._pauses.run_ids()
             try:
                 orders = self._server.ask(AwaitOrders(worker_id=self._worker_id, paused=ids, wait_seconds=POLL_SECONDS))
             except (errors.PenstockError, OSError):
@@ -142,11 +183,10 @@ class Orders:
             charges = {(each.run_id, each.attempt): each for each in self._charges()}
             followed = told.keys() & charges.keys()
             for key in followed:
-                charges[key].judge(told[key].verdict, told[key].reason)
+                self._pauses.ordered(charges[key], told[key])
             ending = {key for key in told if key not in followed or told[key].verdict not in _PAUSES}
             if ending <= known and len(ending) == len(told):
                 self._closing.wait(1.0)  # these are being ended; that takes its time
             known = ending
-            paused = (paused - followed) & charges.keys()
-            paused |= {key for key in followed if told[key].verdict is Verdict.PAUSE}
+            self._pauses.forget_all_but(self._charges)
         self._server.close()

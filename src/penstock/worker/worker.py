@@ -20,7 +20,7 @@ from penstock.settings import Settings
 from penstock.version import __version__
 from penstock.worker import leftovers, surroundings
 from penstock.worker.code import CodeStore
-from penstock.worker.heartbeats import Heartbeats, Orders
+from penstock.worker.heartbeats import Heartbeats, Orders, Pauses
 from penstock.worker.launcher import Launcher
 from penstock.worker.output import Reader
 from penstock.worker.supervisor import Stop, Supervisor, Workplace
@@ -181,15 +181,17 @@ class Worker:
         settings, server, time = self._settings, self._server, self._clock
         self._has_claimed = False
         is_at_home = connection.is_at_home(settings, server.url)
+        pauses = Pauses()
         self._heartbeats = Heartbeats(
             server,
             self.id,
             self._charges,
+            pauses,
             interval_seconds=registered.heartbeat_seconds,
             lease_seconds=registered.lease_seconds,
             when_unknown=self._register_again,
         )
-        self._orders = Orders(server, self.id, self._charges)
+        self._orders = Orders(server, self.id, self._charges, pauses)
         preload = registered.job_template.get("preload")
         self._place = Workplace(
             worker_id=self.id,
