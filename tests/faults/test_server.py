@@ -14,6 +14,8 @@ from tests.lab.load import Load, numbers
 from tests.lab.programs import Program
 from tests.lab.waiting import Stopwatch, last, until
 
+from penstock.core.operations.concurrency_limits import CreateConcurrencyLimit, GetConcurrencyLimit
+from penstock.core.operations.flow_runs import ListFlowRuns
 from penstock.core.work import HOLIDAY_SECONDS, LEASE_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -149,4 +151,26 @@ def test_a_worker_that_finds_no_server_waits_for_it_and_works(tmp_path: Path):
         server.until_ready()
 
         assert lab.client().until_ended([run])[run].state_name == "Completed"
+        lab.check()
+
+
+def test_a_run_finds_the_server_of_its_home_when_it_is_back_at_another_port(tmp_path: Path):
+    with Lab(tmp_path) as lab:
+        server = lab.start_server()
+        lab.start_worker(at_home=True, environ={"PENSTOCK_API_URL": ""})
+        client = lab.client()
+        client.ask(CreateConcurrencyLimit(name="scarce", limit=1))
+        gate = lab.gate()
+        given = {"gate": str(gate), "deployment": lab.deploy("tiny")}
+        run = client.create(lab.deploy("asks_before_and_after"), parameters=given)
+        lab.effects.until([run])
+        server.stop()
+        again = lab.start_server(server.name)
+        gate.open()
+        there = lab.client(again.url)
+
+        assert again.url != server.url
+        assert there.until_ended([run])[run].state_name == "Completed"
+        assert len(there.ask(ListFlowRuns()).items) == 2
+        assert there.ask(GetConcurrencyLimit(name="scarce")).holders == []
         lab.check()

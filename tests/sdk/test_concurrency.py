@@ -14,6 +14,7 @@ from tests.sdk.conftest import Recorded
 
 import penstock
 from penstock import ProcessPoolTaskRunner, concurrency, errors, flow, rate_limit, settings, task
+from penstock.client.home_server import HomeServer, Keeping
 from penstock.clock import SYSTEM
 from penstock.concurrency.asyncio import concurrency as concurrency_async
 from penstock.concurrency.asyncio import rate_limit as rate_limit_async
@@ -632,3 +633,39 @@ def test_a_flow_that_is_only_drawn_asks_for_nothing(keeper: str):
             work()
 
     assert str(drawn.visualize()) == "<drawing of 'drawn': 1 nodes, 0 edges>"
+
+
+@pytest.mark.slow
+def test_slots_are_given_back_and_waited_for_at_the_port_at_which_the_server_of_the_home_is_back(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with concurrency("db"):
+            entered.set()
+            leave.wait(SECONDS)
+
+    holder = threading.Thread(target=hold)
+    home.mkdir(exist_ok=True)
+    (home / "token").write_text(TOKEN)
+    with SqliteStore.open(tmp_path / "server.db", write=True) as store, Keeping(home, SYSTEM) as keeping:
+        with serving(store) as before:
+            _tell(keeping, before.url)
+            ask(CreateConcurrencyLimit(name="db", limit=1))
+            holder.start()
+            assert entered.wait(SECONDS)
+        with serving(store) as after:
+            _tell(keeping, after.url)
+            leave.set()
+            with concurrency("db", timeout_seconds=SECONDS):
+                inside = held("db")
+            holder.join(SECONDS)
+            wait_until(lambda: not held("db"))
+
+    assert before.url != after.url
+    assert len(inside) == 1
+
+
+def _tell(keeping: Keeping, url: str) -> None:
+    keeping.announce(HomeServer(api_url=url, pid=1, started_at=1, home_id="h", store="sqlite", version="0"))

@@ -118,3 +118,18 @@ def test_alone_a_program_asks_and_writes_its_own_store(home: Path):
 def test_waiting_for_a_server_has_an_end(home: Path):
     with pytest.raises(errors.ServerUnreachable, match=r"within 3 s for the home"):
         connect.wait_for_server(Settings(home=home), FakeClock(), timeout_seconds=3)
+
+
+def test_who_was_not_answered_asks_the_server_of_the_home_where_it_is_now(home: Path, running: Keeping):
+    here, clock = Settings(home=home), FakeClock()
+    before = connect.orchestrator(here, clock)
+    same = connect.again(here, clock, before)
+    tell(running, URL.replace("4200", "4300"))
+    after = connect.again(here, clock, before)
+    running.close()
+    while_none_runs = connect.again(here, clock, after)
+
+    assert same is before
+    assert isinstance(after, HttpOrchestrator)
+    assert after.url == "http://127.0.0.1:4300/api"
+    assert while_none_runs is after

@@ -77,6 +77,23 @@ def fail_next(plant: Plant) -> None:
 # ── alone ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_run_is_waited_for_at_the_port_at_which_the_server_of_the_home_is_back(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+):
+    gone = Scripted(server.plant)
+    gone.away = 1000
+    found: list[Scripted] = [gone, server]
+    monkeypatch.setattr(connect, "orchestrator", lambda *_: found.pop(0))
+    monkeypatch.setattr(connect, "server", lambda _: connect.Address("http://127.0.0.1:4300/api", None, is_own=True))
+
+    @flow
+    def calls() -> str:
+        return run_deployment("etl/nightly", timeout=0).state_name
+
+    assert calls() == "Scheduled"
+    assert (len(gone.asked), found) == (1, [])
+
+
 def test_a_run_is_made_and_waited_for(server: Scripted):
     server.meanwhile = [lambda: None, server.plant.work_off]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock import errors
@@ -181,8 +182,11 @@ class Bookings:
         from penstock.sdk.server_bookings import ServerBookings  # noqa: PLC0415  who asks nobody pays nothing
 
         with self._lock:
-            if self._there is None or self._there.address != address:
-                self._there = ServerBookings(address, self._clock, self._holder, self.complain_once)
+            if self._there is None:
+                find = partial(connect.server, self._settings)
+                self._there = ServerBookings(find, address, self._clock, self._holder, self.complain_once)
+            else:
+                self._there.move(address)
             self._there_until = self._clock.elapsed() + LOOK_SECONDS
             return self._there
 

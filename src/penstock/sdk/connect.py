@@ -78,6 +78,15 @@ def _settled(settings: Settings, clock: Clock) -> Address | None:
         clock.sleep(POLL_SECONDS)
 
 
+def again(settings: Settings, clock: Clock, asked: Orchestrator) -> Orchestrator:
+    """Whom to ask after ``asked`` has not answered: another one when a server of this home is there at another port."""
+    address = server(settings)
+    if address is None or address.url == getattr(asked, "url", None):
+        return asked
+    asked.close()
+    return orchestrator(settings, clock)
+
+
 def elsewhere(settings: Settings) -> str | None:
     """The URL of the API that is asked, if what it keeps is not this home."""
     address = server(settings)

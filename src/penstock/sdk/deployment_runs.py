@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -17,7 +18,6 @@ from penstock.core.operations import Request
 from penstock.core.operations.deployments import RunDeployment
 from penstock.core.operations.flow_runs import GetFlowRun, RetryFlowRun
 from penstock.core.parameters import Signature
-from penstock.core.ports import Orchestrator
 from penstock.core.specs import TaskSpec
 from penstock.core.states import State, StateType
 from penstock.core.timestamps import as_microseconds
@@ -117,7 +117,7 @@ def run_deployment(
             f"A flow that runs a deployment cannot be drawn: it has to know what that does: `{name}`"
         )
     here = environment()
-    asker = _Asker(_orchestrator(here.settings, here.clock))
+    asker = _Asker(here.settings, here.clock)
     steps = wanted.steps(wanted.request_with(dict(parameters or {})), here.clock)
     if is_in_event_loop():
         return cast("DeploymentRun", _drive_async(steps, asker, here.clock))
@@ -179,8 +179,11 @@ class _Asker:
     ``say`` is told when it is; without anybody to tell, the run is not waited for to be made.
     """
 
-    def __init__(self, orchestrator: Orchestrator, say: Callable[[str], None] | None = None) -> None:
-        self._orchestrator = orchestrator
+    def __init__(self, settings: Settings, clock: Clock, say: Callable[[str], None] | None = None) -> None:
+        from penstock.sdk import connect  # noqa: PLC0415  flows that run no deployment ask nobody
+
+        self._orchestrator = connect.orchestrator(settings, clock)
+        self._again = partial(connect.again, settings, clock)
         self._say = say
         self._was_away = False
 
@@ -193,6 +196,7 @@ class _Asker:
             if self._say is not None and not self._was_away:
                 self._say(f"Waiting: {error.message}")
             self._was_away = True
+            self._orchestrator = self._again(self._orchestrator)
             return None
         self._was_away = False
         return answer
@@ -287,7 +291,8 @@ class _StandIn:
     def _ask(self, run: TaskRun, *, retried_by: str | None) -> Generator[Any, Any, None]:
         clock = run.attempt.clock
         asker = _Asker(
-            _orchestrator(run.attempt.settings, clock),
+            run.attempt.settings,
+            clock,
             lambda text: run_logs.say(run, log_levels.WARNING, run_logs.TASK_RUNS, text),
         )
         request = self._wanted.request_with(
@@ -324,12 +329,3 @@ def _state_of_stand_in(run: DeploymentRun) -> State:
         return states.Completed(f"Not waited for any longer: flow run `{run.name}` is {run.state_name}", run)
     data = run if run.state_type is StateType.COMPLETED else run.state.error()
     return State(type=run.state_type, name=run.state_name, message=run.state_message, data=data)
-
-
-# ── details ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _orchestrator(settings: Settings, clock: Clock) -> Orchestrator:
-    from penstock.sdk import connect  # noqa: PLC0415  flows that run no deployment ask nobody
-
-    return connect.orchestrator(settings, clock)

@@ -39,15 +39,24 @@ RELEASE_SECONDS = 1.0
 class ServerBookings:
     """What a process has booked at a server."""
 
-    def __init__(self, address: connect.Address, clock: Clock, holder: Holder, complain: Callable[[str], None]) -> None:
-        """``complain`` tells whoever watches the run, once each."""
-        self.address = address
+    def __init__(
+        self,
+        find: Callable[[], connect.Address | None],
+        address: connect.Address,
+        clock: Clock,
+        holder: Holder,
+        complain: Callable[[str], None],
+    ) -> None:
+        """``find`` says where the server is now, which is at ``address`` at first; ``complain`` tells whoever watches
+        the run, once each.
+        """
+        self._find = find
+        self._address = address
         self._clock = clock
         self._holder = holder
         self._complain = complain
         self._owner = clock.new_id()
-        self._asking = HttpOrchestrator(address.url, address.key, clock)
-        self._releasing = HttpOrchestrator(address.url, address.key, clock, patience_seconds=RELEASE_SECONDS)
+        self._connect(address)
         self._changed = threading.Condition()
         self._mine: dict[str, ServerBooking] = {}
         self._to_release: list[str] = []
@@ -56,6 +65,26 @@ class ServerBookings:
         self._tags: frozenset[str] | None = None
         self._tags_until = 0.0
         self._is_looking = False
+
+    def _connect(self, address: connect.Address) -> None:
+        self._asking = HttpOrchestrator(address.url, address.key, self._clock)
+        self._releasing = HttpOrchestrator(address.url, address.key, self._clock, patience_seconds=RELEASE_SECONDS)
+
+    def move(self, address: connect.Address) -> None:
+        """The server is there now; it may have come back at another port."""
+        with self._changed:
+            if address == self._address:
+                return
+            before = self._asking, self._releasing
+            self._address = address
+            self._connect(address)
+        for each in before:
+            each.http.end()
+
+    def _look_again(self) -> None:
+        found = self._find()
+        if found is not None:
+            self.move(found)
 
     # Which limits there are.
 
@@ -108,6 +137,7 @@ class ServerBookings:
                     raise
                 self._complain(f"{error.message}. Slots are waited for until it is back")
                 self._clock.sleep(PAUSE_SECONDS)
+                self._look_again()
 
     def take_tokens(self, name: str, *, key: str, occupy: int, strict: bool, at_most: float | None) -> TokensTaken:
         request = TakeTokens(
@@ -185,6 +215,7 @@ class ServerBookings:
                 if booking not in self._to_release:
                     self._to_release.append(booking)
                 self._changed.notify_all()
+            self._look_again()
             return False
         return True
 
@@ -221,6 +252,7 @@ class ServerBookings:
             except errors.PenstockError:
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_closed, PAUSE_SECONDS)
+                self._look_again()
                 continue
             with self._changed:
                 # Until what was heard is dealt with, the same question has the same answer at once.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from penstock import clock, errors, processes
-from penstock.client import past
+from penstock.client import home_server, past
 from penstock.client.server import PASSING, Server
 from penstock.client.shipping import Shipment, Shipper
 from penstock.core import plain_text
@@ -237,7 +237,7 @@ class Supervisor:
         folder = Path(job.working_dir).expanduser() if job.working_dir else self._checkout.folder
         if not folder.is_dir():
             raise errors.FlowFileError(f"There is no such working directory: `{folder}`")
-        told = surroundings.assignment(claim, self._checkout.folder, place.server.url, self._lease.path)
+        told = surroundings.assignment(claim, self._checkout.folder, self._named_url(), self._lease.path)
         surroundings.write(self._job_file, told)
         env = surroundings.environment(place.environ, job, claim, place.settings, place.server.url, self._job_file)
         allowance = Allowance(place.clock)
@@ -259,6 +259,14 @@ class Supervisor:
             for stream in self._streams:
                 os.close(stream.writing)
                 place.reader.add(stream)
+
+    def _named_url(self) -> str | None:
+        """Where the run finds the server. That of this home it finds by itself, as the worker does: it may come back at
+        another port.
+        """
+        place = self._place
+        is_found = place.settings.api_url is None and place.is_at_home and home_server.is_loopback(place.server.url)
+        return None if is_found else place.server.url
 
     def _watch(self) -> None:
         """Return when the process has ended, or is to be ended."""

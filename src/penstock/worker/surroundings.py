@@ -50,8 +50,8 @@ def argv(job: ProcessJob) -> list[str] | None:
     return None if line is None else [line[0] or sys.executable, *line[1:]]
 
 
-def assignment(claim: Claim, folder: Path, api_url: str, lease: Path) -> Assignment:
-    """What the process is told."""
+def assignment(claim: Claim, folder: Path, api_url: str | None, lease: Path) -> Assignment:
+    """What the process is told. Without an ``api_url``, it asks the server of its home, wherever that listens."""
     job = claim.job
     return Assignment(
         run_id=claim.run_id,

@@ -11,7 +11,8 @@ import sys
 import time
 from typing import NoReturn
 
-from penstock import flow, runtime, task
+from penstock import concurrency, flow, runtime, task
+from penstock.deployments import run_deployment
 
 
 def effect(what: str = "effect") -> None:
@@ -207,3 +208,12 @@ def chores(number: int = 0) -> int:
 def scheduled() -> None:
     """What a schedule makes."""
     step(0)
+
+
+@flow
+def asks_before_and_after(gate: str, deployment: str) -> str:
+    """Asks the server for a slot, and after the gate for another one, and for a run of a deployment."""
+    with concurrency("scarce", timeout_seconds=60, strict=True):
+        gated(gate)
+    with concurrency("scarce", timeout_seconds=60, strict=True):
+        return run_deployment(deployment, timeout=60).state_name
