@@ -279,6 +279,23 @@ def test_a_process_that_got_the_number_of_another_is_left_alone(start: Any):
         stranger.kill()
 
 
+def test_runs_of_workers_that_are_being_cancelled_hide_none_that_was_started_by_hand(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("penstock.orchestration.ending.MAX_RUNS", 2)
+    begin(plant)
+    plant.ask(CancelFlowRun(run=RUN))
+    plant.deploy()
+    plant.start_worker()
+    for _ in range(3):
+        run = plant.create()
+        plant.claim()
+        plant.begin(run, 1)
+        assert plant.cancel(run).state_name == "Cancelling"
+
+    assert Ender(plant.home).run_once(plant.store).gone == (RUN,)
+
+
 def test_runs_of_other_machines_are_not_looked_at(plant: Plant):
     begin(plant)
     plant.ask(CancelFlowRun(run=RUN))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from penstock.core.states import StateType
@@ -12,9 +14,11 @@ from penstock.orchestration.catch_up import catch_up
 from penstock.orchestration.flow_runs import is_here
 from penstock.orchestration.local import Home
 from penstock.orchestration.lost import conclude_cancelled
+from penstock.store.flow_runs import NEWEST
 from penstock.store.interface import Store, Transaction
+from penstock.store.rows import FlowRow
 
-MOST = 200
+MAX_RUNS = 200
 """So many runs are looked at in one go."""
 
 
@@ -69,10 +73,15 @@ def _cancelled_by_hand(tx: Transaction) -> dict[str, list[Writer]]:
     Not those whose journals come from another home: whoever ships them ends them.
     """
     found: dict[str, list[Writer]] = {}
-    for row in tx.flow_runs.page(limit=MOST, state=StateType.CANCELLING, roots=True):
-        if row.is_managed or tx.runs_elsewhere.row(row.id) is not None:
-            continue
+    for row in islice(_cancelling_by_hand(tx), MAX_RUNS):
         cursors = [each for each in tx.journals.cursors(row.id) if each.pid and is_here(each)]
         if any(each.attempt == row.attempt and each.writer == MAIN for each in cursors):
             found[row.id] = [Writer(row.id, each.attempt, each.writer, each.pid) for each in cursors]
     return found
+
+
+def _cancelling_by_hand(tx: Transaction) -> Iterator[FlowRow]:
+    before = NEWEST
+    while rows := tx.flow_runs.page(before=before, limit=MAX_RUNS, state=StateType.CANCELLING, roots=True):
+        before = rows[-1].created_at, rows[-1].id
+        yield from (row for row in rows if not row.is_managed and tx.runs_elsewhere.row(row.id) is None)
