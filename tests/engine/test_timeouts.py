@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock import ThreadPoolTaskRunner, errors, flow, task
-from penstock.clock import SYSTEM
+from penstock.clock import SYSTEM, SystemClock
 from penstock.engine import limits
 
 SHORT = 0.05
@@ -36,6 +36,28 @@ def _nothing_is_left_behind():
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.02)
+
+
+class Hand(SystemClock):
+    """The clock of limits on the main thread, which a test may put forward: what is under way then has no time left."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def elapsed(self) -> float:
+        return super().elapsed() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """To be called on the main thread; the alarm goes off at once."""
+        self._ahead += seconds
+        signal.setitimer(signal.ITIMER_REAL, 1e-6, limits.GRACE_SECONDS)
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+    hand = Hand()
+    monkeypatch.setattr(limits, "SYSTEM", hand)
+    return hand
 
 
 @task(timeout_seconds=SHORT)
@@ -146,10 +168,11 @@ def test_an_exception_of_its_own_in_time_is_its_own():
     assert main() == ["Failed", "Failed"]
 
 
-def test_cleaning_up_after_the_time_is_up_is_possible_and_its_error_is_kept_as_the_cause():
-    @task(timeout_seconds=SHORT)
+def test_cleaning_up_after_the_time_is_up_is_possible_and_its_error_is_kept_as_the_cause(hand: Hand):
+    @task(timeout_seconds=LONG)
     def cleans() -> None:
         try:
+            hand.advance(LONG)
             forever()
         finally:
             raise ValueError("while cleaning up")
@@ -189,16 +212,12 @@ def test_code_that_swallows_the_interruption_has_timed_out_and_its_late_result_i
 )
 def test_code_in_a_worker_that_cannot_be_interrupted_is_left_behind(short_grace: None, gate: Any):
     """C code comes back to Python only when it wants to."""
-    came_back = threading.Event()
     lock = threading.Lock()
     lock.acquire()
 
     @task(timeout_seconds=SHORT)
     def in_c() -> str:
-        try:
-            lock.acquire(timeout=LONG)
-        finally:
-            came_back.set()
+        lock.acquire(timeout=LONG)
         return "too late"
 
     @flow
@@ -208,8 +227,11 @@ def test_code_in_a_worker_that_cannot_be_interrupted_is_left_behind(short_grace:
     started = SYSTEM.elapsed()
     assert main() == "TimedOut"
     assert SYSTEM.elapsed() - started < LONG / 2
+    left = [each for each in threading.enumerate() if each.name == "penstock-timed"]
     lock.release()
-    assert came_back.wait(20)
+    for each in left:
+        each.join(20)
+        assert not each.is_alive()
 
 
 @pytest.mark.slow
@@ -252,15 +274,16 @@ def test_of_nested_limits_the_inner_one_ends_the_inner_code():
     assert main() == ["TimedOut", "TimedOut"]
 
 
-def test_of_nested_limits_the_outer_one_ends_both(ends: Ends):
+def test_of_nested_limits_the_outer_one_ends_both(ends: Ends, hand: Hand):
     calls: list[int] = []
 
-    @task(timeout_seconds=LONG, retries=3)
+    @task(timeout_seconds=3 * LONG, retries=3)
     def inner() -> None:
         calls.append(1)
+        hand.advance(LONG)
         forever()
 
-    @task(timeout_seconds=SHORT)
+    @task(timeout_seconds=LONG)
     def outer() -> None:
         inner()
 
@@ -289,13 +312,14 @@ def test_a_task_that_timed_out_does_not_make_its_caller_one_that_did():
     assert outer(return_state=True).name == "Failed"
 
 
-def test_a_task_that_timed_out_is_tried_again():
+def test_a_task_that_timed_out_is_tried_again(hand: Hand):
     calls: list[int] = []
 
-    @task(timeout_seconds=SHORT, retries=1)
+    @task(timeout_seconds=LONG, retries=1)
     def slow_once() -> int:
         calls.append(1)
         if len(calls) == 1:
+            hand.advance(LONG)
             forever()
         return len(calls)
 
@@ -341,7 +365,7 @@ def test_an_async_flow_is_cancelled():
     assert asyncio.run(main(return_state=True)).name == "TimedOut"
 
 
-def test_the_tasks_of_a_flow_that_timed_out_end_with_it(ends: Ends, gate: Any):
+def test_the_tasks_of_a_flow_that_timed_out_end_with_it(ends: Ends, gate: Any, hand: Hand):
     calls: list[str] = []
     started = threading.Event()
 
@@ -355,20 +379,21 @@ def test_the_tasks_of_a_flow_that_timed_out_end_with_it(ends: Ends, gate: Any):
     def next_one() -> None:
         calls.append("next")
 
-    @flow(timeout_seconds=0.2, task_runner=ThreadPoolTaskRunner(max_workers=1))
+    @flow(timeout_seconds=LONG, task_runner=ThreadPoolTaskRunner(max_workers=1))
     def main() -> None:
         under_way.submit()
         next_one.submit()
+        assert started.wait(20)
+        hand.advance(LONG)
         gate.wait()
 
     state = main(return_state=True)
-    assert started.is_set()
     assert state.name == "TimedOut"
     assert calls == ["under way"]
     assert ends() == {"under_way-0": "Interrupted", "next_one-0": "Cancelled"}
 
 
-def test_coroutines_of_a_flow_that_timed_out_are_cancelled(ends: Ends):
+def test_coroutines_of_a_flow_that_timed_out_are_cancelled(ends: Ends, hand: Hand):
     started = threading.Event()
 
     @task
@@ -376,10 +401,11 @@ def test_coroutines_of_a_flow_that_timed_out_are_cancelled(ends: Ends):
         started.set()
         await asyncio.Event().wait()
 
-    @flow(timeout_seconds=0.2)
+    @flow(timeout_seconds=LONG)
     def main() -> None:
         under_way.submit()
-        started.wait(20)
+        assert started.wait(20)
+        hand.advance(LONG)
         forever()
 
     assert main(return_state=True).name == "TimedOut"
