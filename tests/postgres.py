@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 PASSWORD = "a-secret-of-tests"
 SETTINGS = {
@@ -95,7 +95,7 @@ def cluster(settings: Mapping[str, str] | None = None, kept_in: Path | None = No
     try:
         if not (folder / "data").exists():
             _initialise(programs / "initdb", folder, who)
-        port = _free_port()
+        port = free_port()
         every = {**SETTINGS, "port": port, **(settings or {})}
         options = " ".join(f"-c {name}={value}" for name, value in every.items())
         line = [programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-s"]
@@ -165,9 +165,3 @@ def _initialise(initdb: Path, folder: Path, who: dict[str, Any]) -> None:
     line = [initdb, "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", "--pwfile", secret]
     line += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     subprocess.run(line, check=True, capture_output=True, cwd=folder, **who)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

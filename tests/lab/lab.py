@@ -17,7 +17,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -33,6 +32,7 @@ from tests.lab.networks import Host
 from tests.lab.oracle import Facts, Findings, examine, problems_of_fsck
 from tests.lab.programs import Program
 from tests.lab.waiting import until
+from tests.ports import free_port
 
 from penstock import clock, errors, settings
 from penstock.client import home_server
@@ -460,10 +460,3 @@ def is_ready(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """A port of this machine at which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

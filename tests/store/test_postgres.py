@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 from tests.postgres import PASSWORD, Cluster
 
 from penstock import errors
@@ -155,11 +156,7 @@ def test_a_server_that_is_not_there_is_told_with_where_it_should_be(unused_port:
 
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.mark.parametrize("url", ["mysql://a:geheim@b/c", "postgresql://a:geheim@b/c?nonsense=1", "postgresql"])
