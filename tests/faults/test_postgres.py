@@ -227,6 +227,8 @@ class Tunnel:
         self.has_held_back = threading.Event()
         self._target = port
         self._open: list[socket.socket] = []
+        self._is_over = False
+        self._mutex = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
 
@@ -238,16 +240,18 @@ class Tunnel:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over = True
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
 
     def cut(self) -> None:
         """End all connections that go through it."""
-        for end in self._open:
+        with self._mutex:
+            ends, self._open = self._open, []
+        for end in ends:
             with_no_error(lambda end=end: end.shutdown(socket.SHUT_RDWR))
             end.close()
-        self._open.clear()
 
     def _accept(self) -> None:
         while True:
@@ -255,8 +259,16 @@ class Tunnel:
                 near, _ = self._listening.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._target))
-            self._open += [near, far]
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                near.close()
+                continue
+            with self._mutex:
+                self._open += [near, far]
+            if self._is_over:
+                self.cut()
+                return
             for here, there in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(here, there), daemon=True).start()
 
