@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from weakref import WeakSet
 
 Address = tuple[str, int]
 
@@ -68,12 +69,18 @@ class FlakyProxy:
         self._old: list[tuple[Address, bytes]] = []
         self._next = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        """To clients."""
+        self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
+        """All that were made, to clients and servers."""
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
+        self._has_begun = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/api"
         self._thread = threading.Thread(target=self._run, name="flaky-proxy", daemon=True)
         self._thread.start()
+        self._has_begun.wait(60)
 
     # ── what tests do ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -109,22 +116,35 @@ class FlakyProxy:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._listening, limit=1 << 24))
+        server = self._loop.run_until_complete(asyncio.start_server(self._begin, sock=self._listening, limit=1 << 24))
+        self._has_begun.set()
         try:
             self._loop.run_forever()
         finally:
-            server.close()
-            self._reset()
-            left = asyncio.all_tasks(self._loop)
+            self._loop.run_until_complete(self._end(server))
+            self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
+        """Leave nothing open, whatever is under way: what is found to be open later is complained of in other tests."""
+        self._loop.remove_reader(self._listening)
+        await _let_others_run()  # what was accepted just now becomes connections, which a closed server would forget
+        server.close()
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in left:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.run_until_complete(asyncio.sleep(0))
-            self._loop.close()
+            await asyncio.wait(left)
+        for transport in list(self._transports):
+            transport.abort()  # and not once all has been sent, as nobody may take it
+        await _let_others_run()
 
     def _reset(self) -> None:
         for writer in list(self._writers):
             _break(writer)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._transports.add(writer.transport)
+        self._serving.add(serving := self._loop.create_task(self._serve(reader, writer)))
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -194,9 +214,14 @@ class FlakyProxy:
             self._next += 1
             address = self.servers[self._next % len(self.servers)]
             with suppress(OSError):
-                return _Link(address, *await asyncio.open_connection(*address, limit=1 << 24))
+                return await self._linked(address)
         self.happened["no_server"] += 1
         return None
+
+    async def _linked(self, address: Address) -> _Link:
+        link = _Link(address, *await asyncio.open_connection(*address, limit=1 << 24))
+        self._transports.add(link.writer.transport)
+        return link
 
     async def _exchange(self, link: _Link, request: Message) -> Message | None:
         await self._write(link.writer, request.data)
@@ -207,7 +232,7 @@ class FlakyProxy:
 
     async def _once(self, address: Address, request: Message) -> Message | None:
         """Send a request over a connection of its own."""
-        link = _Link(address, *await asyncio.open_connection(*address, limit=1 << 24))
+        link = await self._linked(address)
         try:
             return await self._exchange(link, request)
         finally:
@@ -234,6 +259,11 @@ class _Link:
     def close(self) -> None:
         self.is_broken = True
         self.writer.close()
+
+
+async def _let_others_run() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _break(writer: asyncio.StreamWriter) -> None:
