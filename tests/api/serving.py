@@ -87,7 +87,7 @@ def serving(store: Store) -> Generator[Served]:
             lifespan="off",
             log_config=None,
             ws="none",
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=20,
         )
         server = uvicorn.Server(config)
         loops.append((asyncio.get_running_loop(), server, context))
@@ -118,11 +118,13 @@ def serving(store: Store) -> Generator[Served]:
     finally:
         for served, (loop, server, context) in zip(made, loops, strict=True):
             served.orchestrator.close()
-            loop.call_soon_threadsafe(_stop, server, context)
+            loop.call_soon_threadsafe(_stop, loop, listening, server, context)
         thread.join(30)
         assert not thread.is_alive()
 
 
-def _stop(server: uvicorn.Server, context: Context) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, listening: socket.socket, server: uvicorn.Server, context: Context) -> None:
+    # A connection that is accepted just as asyncio closes its server is left open, and complained of in another test.
+    loop.remove_reader(listening)
     context.wakes.stop()
     server.should_exit = True
