@@ -12,6 +12,7 @@ import pytest
 
 from penstock import Flow, clock, flow, settings, task
 from penstock.core.assignments import Assignment
+from penstock.engine.attempt import Attempt
 from penstock.journal.folder import JournalFolder
 from penstock.journal.lease import Lease
 from penstock.sdk import runs
@@ -146,12 +147,19 @@ def test_a_retry_is_a_task_that_starts_too(lease: Lease, monkeypatch: pytest.Mon
     assert ran == ["try", "waits", "try"]
 
 
-def test_submitted_tasks_wait_and_a_run_that_is_over_them_says_so_once(lease: Lease):
+def test_submitted_tasks_wait_and_a_run_that_is_over_them_says_so_once(lease: Lease, monkeypatch: pytest.MonkeyPatch):
     hold(lease)
     lease.deadline = 0
     lease.extend(clock.boottime())
     ran: list[int] = []
-    timer = threading.Timer(0.1, hold, [lease])
+    complaints = threading.Semaphore(0)
+    complain_once = Attempt.complain_once
+
+    def noted(*given: Any) -> bool:
+        complaints.release()
+        return complain_once(*given)
+
+    monkeypatch.setattr(Attempt, "complain_once", noted)
 
     @task
     def step(number: int):
@@ -159,11 +167,13 @@ def test_submitted_tasks_wait_and_a_run_that_is_over_them_says_so_once(lease: Le
 
     @flow
     def main():
-        step.map(range(8)).wait()
+        futures = step.map(range(8))
+        for _ in range(2):
+            assert complaints.acquire(timeout=20)
+        hold(lease)
+        futures.wait()
 
-    timer.start()
     assert executed(main, lease).is_completed()
-    timer.join()
     journal = (settings.load().journals / RUN / "1.main.journal").read_bytes()
     assert sorted(ran) == list(range(8))
     assert journal.count(b"no new task starts") == 1
