@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -17,12 +17,21 @@ from penstock.store.sqlite import SqliteStore
 
 
 @pytest.fixture
-def served(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(protocol, "SLOWEST_SECONDS", 0.3)
-    monkeypatch.setattr(bodies, "SLOWEST_SECONDS", 0.3)
+def served(home: Path) -> Iterator[Served]:
     home.mkdir()
     with SqliteStore.open(home / "penstock.db", write=True) as store, serving(store) as served:
         yield served
+
+
+@pytest.fixture
+def hasten(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, what is waited for must come within 0.3 seconds."""
+
+    def hasten() -> None:
+        monkeypatch.setattr(protocol, "SLOWEST_SECONDS", 0.3)
+        monkeypatch.setattr(bodies, "SLOWEST_SECONDS", 0.3)
+
+    return hasten
 
 
 def rest_of(connection: socket.socket) -> bytes:
@@ -47,7 +56,8 @@ def until(connection: socket.socket, what: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET", b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
-def test_headers_that_do_not_come_are_not_waited_for(served: Served, said: bytes):
+def test_headers_that_do_not_come_are_not_waited_for(served: Served, hasten: Callable[[], None], said: bytes):
+    hasten()
     with closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)) as connection:
         connection.sendall(said)
         began = SYSTEM.elapsed()
@@ -56,26 +66,31 @@ def test_headers_that_do_not_come_are_not_waited_for(served: Served, said: bytes
     assert SYSTEM.elapsed() - began < 10
 
 
-def test_the_second_request_of_a_connection_is_no_other(served: Served):
+def test_the_second_request_of_a_connection_is_no_other(served: Served, hasten: Callable[[], None]):
     with closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)) as connection:
         connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(connection, b"true")
+        hasten()
         connection.sendall(b"GET /api/health HTTP/1.1\r\nHost:")
         assert rest_of(connection) == b""
 
 
-def test_between_requests_there_is_more_time(served: Served):
+def test_between_requests_there_is_more_time(served: Served, hasten: Callable[[], None]):
     request = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)) as connection:
         for _ in range(2):
             connection.sendall(request)
             until(connection, b"true")
+            hasten()
             SYSTEM.sleep(0.5)  # longer than headers may take, and no signal tells that nothing happens
 
 
-def test_a_body_that_does_not_come_is_told_of(served: Served):
+def test_a_body_that_does_not_come_is_told_of(served: Served, hasten: Callable[[], None]):
     head = f"POST /api/work-pools HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     with closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)) as connection:
+        connection.sendall(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(connection, b"true")
+        hasten()
         connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{{".encode())
         said = until(connection, b"came too slowly")
 
