@@ -51,7 +51,7 @@ def test_a_run_is_claimed_as_soon_as_it_is_there(served: Served, plant: Plant):
     connection.close()
 
     assert claim["run_id"] == run
-    assert SYSTEM.elapsed() - began < 1
+    assert SYSTEM.elapsed() - began < 10  # it would have waited for 15
 
 
 def test_nobody_claims_for_a_client_that_has_gone(served: Served, plant: Plant):

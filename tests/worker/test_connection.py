@@ -24,6 +24,7 @@ from penstock.client.home_server import HomeServer, Keeping
 from penstock.core.deployments import Bundle
 from penstock.core.operations import api_keys as of_keys
 from penstock.core.operations import flow_runs as of_runs
+from penstock.orchestration import work
 
 
 @pytest.fixture
@@ -95,15 +96,14 @@ def test_a_worker_needs_no_more_than_a_key_of_its_pool(factory: Factory, served:
 
 
 @pytest.mark.slow
-def test_a_cancellation_is_heard_at_once(factory: Factory, served: Served):
+def test_a_cancellation_is_heard_at_once(factory: Factory, served: Served, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(work, "HEARTBEAT_SECONDS", 600.0)  # the next one would tell of it too late
     run = factory.create(factory.deploy(PRELUDE + "@flow\ndef main():\n    stamp('up')\n    time.sleep(600)\n"))
     factory.work(url=served.url, key=TOKEN)
     until(factory.stamps)
-    before = clock.SYSTEM.elapsed()
     served.orchestrator.ask(of_runs.CancelFlowRun(run=run))
 
     assert factory.ended(run).state_name == "Cancelled"
-    assert clock.SYSTEM.elapsed() - before < 4  # sooner than the next heartbeat
 
 
 def test_a_large_result_is_sent_and_fetched(factory: Factory, served: Served, tmp_path: Path):

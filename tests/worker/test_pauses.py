@@ -5,13 +5,12 @@ from __future__ import annotations
 from tests.worker.factory import Factory, until
 from tests.worker.test_supervision import PRELUDE, alive
 
-from penstock import clock
 from penstock.core.operations import pauses as ask
 
 STEPS = PRELUDE + (
     "@flow\n"
     "def main():\n"
-    "    for number in range(500):\n"
+    "    for number in range(5000):\n"
     "        step(number)\n"
     "        if (here / 'end').exists():\n"
     "            return\n"
@@ -60,11 +59,10 @@ def test_a_run_under_way_is_suspended_and_resumed_where_it_was(factory: Factory)
 
 
 def test_a_run_under_way_starts_no_new_task_while_it_is_paused(factory: Factory):
-    factory.server.heartbeat_seconds = 20  # that is not waited for
+    factory.server.heartbeat_seconds, factory.server.lease_seconds = 600, 1200  # what is not waited for
     run = factory.create(factory.deploy(STEPS))
     factory.work()
     until(lambda: len(factory.stamps()) > 2)
-    asked_at = clock.boottime()
     factory.ask(ask.PauseFlowRun(run=run, by="ada"))
     until(lambda: factory.state(run) == "Paused")
     done = factory.stamps()
@@ -73,7 +71,6 @@ def test_a_run_under_way_starts_no_new_task_while_it_is_paused(factory: Factory)
     factory.ask(ask.ResumeFlowRun(run=run))
 
     ended = factory.ended(run)
-    assert clock.boottime() - asked_at < 10
     assert lives != []
     assert (ended.state_name, ended.attempt) == ("Completed", 1)
     assert len(factory.stamps()) <= len(done) + 2
