@@ -35,7 +35,7 @@ def tasks_of(client: Client, run: str) -> int:
 
 
 def until_sent(machine: Machine) -> None:
-    until(lambda: not Outbox(machine.home / "outbox").entries(), "that all is sent", seconds=30)
+    until(lambda: not Outbox(machine.home / "outbox").entries(), "that all is sent")
 
 
 def test_a_run_is_seen_at_the_server_while_it_is_under_way_and_all_of_it_when_the_program_ends(tmp_path: Path):
@@ -88,7 +88,7 @@ def test_while_the_server_is_away_the_run_goes_on_and_what_it_recorded_is_sent_l
         server.until_ready()
         sent = laptop.call("flow-run", "ship")
 
-        assert left_after < 10
+        assert left_after < 30
         assert "is with the server" in said
         assert "flow-run ship" in said
         assert refused.returncode != 0
@@ -203,16 +203,17 @@ def test_silence_counts_as_death_until_it_is_over(tmp_path: Path, measured: Meas
         dying.kill_tree()  # the machine is gone
         cut_off.signal_shippers(signal.SIGSTOP)  # the network is
         last(1)
-        crashed = [client.until_state(run, "Crashed", seconds=LEASE_SECONDS + 20) for run in (first, second)]
-        measured(noticed_after_seconds=watch.seconds)
+        crashed = [client.until_state(run, "Crashed", seconds=LEASE_SECONDS + 45) for run in (first, second)]
+        noticed_after = watch.seconds
+        measured(noticed_after_seconds=noticed_after)
         cut_off.signal_shippers(signal.SIGCONT)
-        client.until_state(second, "Running", seconds=20)
+        client.until_state(second, "Running")
         gate.open()
         assert waiting.wait() == 0
         resumed = lost.call("flow-run", "resume", first)
         until_sent(lost)
 
-        assert watch.seconds < LEASE_SECONDS + RESCUE_SECONDS + 45
+        assert noticed_after < LEASE_SECONDS + RESCUE_SECONDS + 45
         assert ["was not heard of" in (each.state_message or "") for each in crashed] == [True, True]
         assert [client.events(second).count(f"flow_run.{what}") for what in ("crashed", "found", "completed")] == [
             1,

@@ -48,7 +48,7 @@ def test_a_server_killed_at_any_system_call_keeps_all_that_it_has_acknowledged_a
                 server.line = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject, *plain]
                 server.start()
                 watch = Stopwatch()
-                until(lambda watch=watch: not server.is_running or watch.seconds > 15, "the death of the server")
+                until(lambda watch=watch: not server.is_running or watch.seconds > 45, "the death of the server")
                 killed += not server.is_running
                 server.kill_tree()
                 server.line = plain

@@ -71,17 +71,23 @@ def test_servers_that_race_for_a_thousand_scheduled_times_make_one_run_for_each_
         names = [f"lab-{number}" for number in range(deployments)]
         for name in names:
             lab.deploy("scheduled", name, client=client, work_queue="nobody-serves-it")
-        # All are due within the same tenth of a second, once every deployment has its schedules.
-        at = datetime.now(UTC) + timedelta(seconds=20)  # noqa: TID251  a time of day is what it is about
-        specs = tuple(
-            ScheduleSpec(name=f"s-{number}", schedule=Once((at + timedelta(milliseconds=2 * number),)))
-            for number in range(schedules)
-        )
+
+        def times(at: datetime) -> tuple[ScheduleSpec, ...]:
+            due = [at + timedelta(milliseconds=2 * number) for number in range(schedules)]
+            return tuple(ScheduleSpec(name=f"s-{n}", schedule=Once((each,))) for n, each in enumerate(due))
+
+        # All are due within the same tenth of a second, once every deployment has its schedules. How long that takes
+        # on this machine, one that is due in another century tells.
+        watch = Stopwatch()
+        lab.deploy("scheduled", "first", client=client, schedules=times(datetime(2100, 1, 1, tzinfo=UTC)))
+        lead = timedelta(seconds=10 + 5 * deployments * watch.seconds)
+        at = datetime.now(UTC) + lead  # noqa: TID251  a time of day is what it is about
+        specs = times(at)
         for name in names:
             lab.deploy("scheduled", name, client=client, work_queue="nobody-serves-it", schedules=specs)
         assert datetime.now(UTC) < at, "this machine is too slow for the test"  # noqa: TID251  as above
 
-        until(lambda: client.all_runs(), "the first run", seconds=60, pause_seconds=0.01)
+        until(lambda: client.all_runs(), "the first run", seconds=lead.total_seconds() + 60, pause_seconds=0.01)
         servers[0].kill()
         until(lambda: len(client.all_runs()) >= deployments * schedules, "all runs", seconds=120, pause_seconds=0.2)
         runs = client.all_runs()

@@ -11,6 +11,8 @@ from tests.lab.figures import Measured
 from tests.lab.lab import Lab
 from tests.lab.waiting import Stopwatch
 
+from penstock.core.work import HEARTBEAT_SECONDS, LEASE_SECONDS
+
 pytestmark = pytest.mark.slow
 
 
@@ -54,7 +56,7 @@ def test_a_run_that_kills_its_process_each_time_is_set_aside_and_others_are_serv
         others: list[str] = []
         while not all(client.run(each).is_final for each in (deadly, unloadable)):
             run = client.create(tiny)
-            assert client.until_ended([run], seconds=20)[run].state_name == "Completed"
+            assert client.until_ended([run])[run].state_name == "Completed"
             others.append(run)
 
         for each in (deadly, unloadable):
@@ -82,7 +84,7 @@ def test_a_worker_that_is_told_to_end_hands_its_runs_over_at_once(tmp_path: Path
         watch = Stopwatch()
         assert first.stop(30) == 0
         stopped = watch.seconds
-        lab.effects.until(runs, count=2, seconds=20)
+        lab.effects.until(runs, count=2)
         resumed = watch.seconds
         gate.open()
         ended = client.until_ended(runs).values()
@@ -92,5 +94,6 @@ def test_a_worker_that_is_told_to_end_hands_its_runs_over_at_once(tmp_path: Path
         }
         assert all("flow_run.crashed" not in client.events(run) for run in runs)
         measured(stopped_after_seconds=stopped, resumed_after_seconds=resumed)
-        assert resumed < stopped + 10  # so nobody has waited for a lease of 30 seconds
+        # So nobody has waited for a lease: each was granted anew with the last heartbeat, at the latest.
+        assert resumed < stopped + LEASE_SECONDS - 2 * HEARTBEAT_SECONDS
         lab.check()

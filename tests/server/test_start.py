@@ -267,7 +267,7 @@ def test_it_ends_soon_although_many_wait(place: Place, number: signal.Signals):
 
     began = clock.SYSTEM.elapsed()
     assert server.end(number) == 0
-    assert clock.SYSTEM.elapsed() - began < 6
+    assert clock.SYSTEM.elapsed() - began < 30  # one of them would have waited for 50
     answer = connections[1].getresponse()
     assert (answer.status, answer.read()) == (200, b"[]")
     assert "Traceback" not in server.output
@@ -342,7 +342,7 @@ def test_it_is_stopped_and_looked_at_by_commands(place: Place):
     assert (shown["pid"], shown["store"], shown["ready"]) == (server.popen.pid, "sqlite", True)
 
     assert "has stopped" in place.run("server", "stop").err
-    assert server.popen.wait(10) == 0
+    assert server.popen.wait(60) == 0
     assert "No server keeps this home" in place.run("server", "stop", code=3).err
     assert place.run("server", "wait", "--timeout", "0.1s", code=5).err.startswith("error: No server was ready")
 
