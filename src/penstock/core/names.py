@@ -28,3 +28,8 @@ def run_name(chance: float) -> str:
     """An adjective and an animal, chosen by a number from [0, 1)."""
     index = int(chance * len(_ADJECTIVES) * len(_ANIMALS))
     return f"{_ADJECTIVES[index // len(_ANIMALS)]}-{_ANIMALS[index % len(_ANIMALS)]}"
+
+
+def name_of(run_id: str) -> str:
+    """The name of a run that nobody named: its id is chance enough."""
+    return run_name(int(run_id.replace("-", "")[20:], 16) / 16**12)

@@ -85,7 +85,7 @@ def name_of(run: FlowRun) -> str:
     """The run's name: as the flow's options ask; otherwise two words drawn from its id."""
     given = run.spec.run_name
     if given is None:
-        return names.run_name(int(run.id.replace("-", "")[20:], 16) / 16**12)
+        return names.name_of(run.id)
     return task_run.render_name(given, run.arguments, run.spec.name)
 
 

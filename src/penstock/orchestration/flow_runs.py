@@ -238,7 +238,7 @@ def _created(tx: Transaction, run: NewRun) -> records.FlowRunCreated:
     return records.FlowRunCreated(
         at=tx.now,
         flow_run_id=run.run_id,
-        name=run.name or names.run_name(int(run.run_id.replace("-", "")[20:], 16) / 16**12),
+        name=run.name or names.name_of(run.run_id),
         flow_name=spec.flow_name,
         parameters=dict(run.parameters),
         due_at=run.due_at,

@@ -274,7 +274,7 @@ class _StandIn:
             return recorded
         history = run.attempt.history
         was_asked = history is not None and run.id in history.began
-        run.name = self._wanted.request.name or names.run_name(int(run.id.replace("-", "")[20:], 16) / 16**12)
+        run.name = self._wanted.request.name or names.name_of(run.id)
         lease = run.attempt.lease
         if lease is not None and not lease.holds():
             yield from leases.wait(run, lease)
