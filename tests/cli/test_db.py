@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.orchestration.plant import furnished
+
+from penstock.cli import db
+from penstock.core.deployments import ScheduleSpec
+from penstock.core.schedules import Interval
+from penstock.orchestration.mending import Mended
+from penstock.orchestration.taking_over import TAKEN_OVER
+from penstock.store.sqlite import SqliteStore
 
 Call = Callable[..., Any]
 
@@ -113,6 +123,62 @@ def test_rebuild_makes_the_same_rows(penstock: Call, runs: Any):
     assert penstock("db", "rebuild", "--dry-run").code == 0
     assert penstock("db", "rebuild").err.startswith("Made anew: 2 runs of ")
     assert penstock("flow-run", "ls") == before
+
+
+def test_rebuild_says_what_could_be_read_of_a_damaged_database_and_what_not(penstock: Call, home: Path):
+    home.mkdir(exist_ok=True)
+    with SqliteStore.open(home / "penstock.db", write=True) as store:
+        plant = furnished(store)
+        plant.deploy("hourly", ScheduleSpec(schedule=Interval(timedelta(hours=1))))
+        plant.create("etl/hourly")
+    damage(home, "work")
+
+    ran = penstock("db", "rebuild")
+
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        "Made anew: 1 run of 1 record",
+        "Taken over: 1 piece of a journal, 2 deployments, 1 schedule, 1 work pool, 1 work queue, 1 worker",
+        "1 run had lost what it is to execute: it goes on as its deployment is now",
+        f"warning: The database was damaged; it lies in `{home}/penstock.db.damaged`",
+        "warning: 1 job for workers could not be read, and is lost",
+        "hint: `penstock fsck` says what deployments and runs need that is not there any more",
+    ]
+    assert penstock("fsck").code == 0
+
+
+def test_rebuild_says_when_nothing_could_be_read(penstock: Call, home: Path, runs: Any):
+    penstock("flow-run", "ls")
+    (home / "penstock.db").write_bytes(b"no database" * 1000)
+
+    assert penstock("db", "rebuild").err.splitlines() == [
+        "Made anew: 0 runs of 0 records",
+        f"warning: The database was damaged; it lies in `{home}/penstock.db.damaged`",
+        "warning: Nothing could be read of it: deployments, schedules, keys and folded runs are lost",
+    ]
+
+
+def test_rebuild_says_what_it_has_made_fit():
+    assert db._mended(Mended()) == []
+    assert db._mended(Mended(told_again=1, set_up_again=1200, ended=2, schedules=1)) == [
+        "1 run is known again by what it is to execute, and goes on",
+        "1,200 runs had lost what they are to execute: they go on as their deployments are now",
+        "2 runs were ended: how they had ended, or what they were to execute, is lost",
+        "1 schedule had been lost: it is as its deployment says",
+    ]
+
+
+def test_what_is_taken_over_has_a_name():
+    assert db._CALLED.keys() == {"journal_segment", *TAKEN_OVER}
+
+
+def damage(home: Path, table: str) -> None:
+    """Overwrite the page at which a table begins."""
+    with closing(sqlite3.connect(home / "penstock.db")) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with (home / "penstock.db").open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        file.write(b"\xff" * 4096)
 
 
 def test_fsck_finds_nothing_wrong_with_a_sound_home(penstock: Call, runs: Any):

@@ -52,6 +52,17 @@ def corrupt(settings: Settings, statement: str) -> None:
         store._usable_writer().execute(statement)
 
 
+def damage(settings: Settings) -> None:
+    """Overwrite a page that tells of runs."""
+    with SqliteStore.open(settings.store, write=False) as store:
+        reader = store._reader()
+        (page,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = 'flow_run'").fetchone()
+        reader.close()
+    with settings.store.open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        file.write(b"\xff" * 4096)
+
+
 def everything(settings: Settings) -> dict[str, list[Any]]:
     """All rows of all tables but for the numbers of their places."""
     found: dict[str, list[Any]] = {}
@@ -192,7 +203,7 @@ def test_a_rebuild_makes_the_same_rows(settings: Settings, opened: Opened, rich:
         rebuilt = fsck.rebuild(home)
         assert fsck.fsck(home).is_clean
 
-    assert (rebuilt.runs, rebuilt.records, rebuilt.set_aside, rebuilt.unreadable) == (2, 25, None, 0)
+    assert (rebuilt.runs, rebuilt.records, rebuilt.set_aside, rebuilt.taken) == (2, 25, None, ())
     assert everything(settings) == before
 
 
@@ -215,7 +226,7 @@ def test_a_damaged_database_is_replaced_by_what_can_be_read_of_it(
 
     assert rebuilt.set_aside == settings.store.with_name("penstock.db.damaged")
     assert names >= {"in a journal"}
-    assert (rebuilt.unreadable > 0) == ("kept" not in names)
+    assert (rebuilt.taken[0].lost > 0) == ("kept" not in names)
     assert kept.id
 
 
@@ -225,13 +236,7 @@ def test_a_rebuild_of_a_damaged_database_remembers_which_runs_were_deleted(
     kept, deleted = complete(), complete()
     with opened() as home, home.writing() as store:
         deletion.delete(home, store, deleted.id)
-    with SqliteStore.open(settings.store, write=False) as store:
-        reader = store._reader()
-        (page,) = reader.execute("SELECT rootpage FROM sqlite_master WHERE name = 'flow_run'").fetchone()
-        reader.close()
-    with settings.store.open("r+b") as file:
-        file.seek(4096 * (page - 1))
-        file.write(b"\xff" * 4096)
+    damage(settings)
 
     with Home(settings, time) as home:
         rebuilt = fsck.rebuild(home)
@@ -258,7 +263,7 @@ def test_a_file_that_is_no_database_at_all_is_replaced_by_what_the_journals_say(
 
 
 def test_pieces_after_one_that_was_lost_are_counted_as_unreadable(
-    settings: Settings, opened: Opened, run: WrittenRun, time: SteppingClock, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, opened: Opened, run: WrittenRun, time: SteppingClock
 ):
     journal = run.journal()
     journal.append(run.began())
@@ -269,12 +274,11 @@ def test_pieces_after_one_that_was_lost_are_counted_as_unreadable(
         pass
     run.die()
     (settings.journals / run.id / "1.main.journal").unlink()
-    salvaged = list(fsck.salvage(settings.store))
-    settings.store.write_text("damaged" * 1000)
-    monkeypatch.setattr(fsck, "salvage", lambda _: iter([None, *salvaged[1:]]))
+    corrupt(settings, "UPDATE journal_segment SET attempt = 'first' WHERE sequence = 1")
+    damage(settings)
 
     with Home(settings, time) as home:
-        assert fsck.rebuild(home).unreadable == 2
+        assert fsck.rebuild(home).taken[0] == ("journal_segment", 0, 2, False)
 
 
 def test_a_rebuild_is_refused_while_another_process_writes(settings: Settings, opened: Opened, time: SteppingClock):

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from penstock import errors
+from penstock.clock import SYSTEM
 from penstock.store import lock, sqlite, sqlite_connections, sqlite_errors, sqlite_files
 from penstock.store.interface import SCHEMA_VERSION
+from penstock.store.salvaging import Damaged, Gap
 from penstock.store.sqlite import SqliteStore
 from penstock.store.sqlite_connections import lock_path
 
@@ -305,29 +307,44 @@ def test_what_is_still_readable_of_a_damaged_store_can_be_salvaged(path: Path, t
     with SqliteStore.open(path, write=True) as store, store.transaction() as tx:
         for number in range(3):
             tx.journals.append("run", 1, "main", number * 9000, bytes([number]) * 9000)
+    data = path.read_bytes()
+    at = data.index(b"\1" * 4000) // 4096 * 4096  # where the bytes of the second go on, as a page has no room for them
+    path.write_bytes(data[:at] + b"\xff" * 4096 + data[at + 4096 :])
 
-    class Unreadable:
-        def __init__(self, connection: sqlite3.Connection) -> None:
-            self.connection = connection
+    with Damaged(path) as damaged:
+        assert damaged.columns("journal_segment")[-1] == "frames"
+        found = [each if isinstance(each, Gap) else (each[0], each[-1][:1]) for each in damaged.rows("journal_segment")]
+        assert damaged.counter("journal_segment") == 3
 
-        def execute(self, text: str, values: tuple[int, ...]) -> sqlite3.Cursor:
-            if values == (1,):
-                raise sqlite3.DatabaseError("malformed")
-            return self.connection.execute(text, values)
-
-        def close(self) -> None:
-            self.connection.close()
-
-    with pytest.MonkeyPatch.context() as patch:
-        connect = sqlite_connections.connect
-        patch.setattr(sqlite_files, "connect", lambda target: Unreadable(connect(target)))
-        found = list(sqlite_files.salvage(path))
-
-    assert [each and (each[0].sequence, each[1][:1]) for each in found] == [(1, b"\0"), None, (3, b"\2")]
+    assert found == [(1, b"\0"), Gap.ROW, (3, b"\2")]
     nothing = tmp_path / "nothing.db"
     nothing.write_text("not a database at all, nor a part of one")
-    assert set(sqlite_files.salvage(nothing)) <= {None}
-    assert list(sqlite_files.salvage(tmp_path / "no" / "folder.db")) == []
+    with Damaged(nothing) as damaged:
+        assert list(damaged.rows("journal_segment")) == [Gap.ROWS]
+        assert damaged.counter("journal_segment") == 0
+
+
+def test_a_store_is_made_anew_in_the_place_of_a_damaged_one_or_not_at_all(path: Path):
+    path.write_text("damaged")
+
+    def fail(store: SqliteStore, _: Path) -> None:
+        put(store, "a", "1")
+        raise errors.StorageFull("no room")
+
+    with pytest.raises(errors.StorageFull):
+        sqlite_files.make_anew(path, ".damaged", SYSTEM, fail)
+    assert path.read_text() == "damaged"
+    done = sqlite_files.make_anew(path, ".damaged", SYSTEM, lambda store, _: put(store, "a", "1"))
+
+    assert done == (None, path.with_name("penstock.db.damaged"))
+    assert done[1].read_text() == "damaged"
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        "penstock.db",
+        "penstock.db.damaged",
+        "penstock.db.lock",
+    ]
+    with SqliteStore.open(path, write=False) as store, store.reading() as tx:
+        assert tx.meta.value("a") == "1"
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become somebody else")

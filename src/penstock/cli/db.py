@@ -17,7 +17,9 @@ from penstock.core.operations.flow_runs import Pruned, PruneFlowRuns
 from penstock.journal.folder import JournalFolder
 from penstock.orchestration import backup as backups
 from penstock.orchestration import fsck, moving, overview
+from penstock.orchestration.mending import Mended
 from penstock.orchestration.moving import Upgrade
+from penstock.orchestration.taking_over import Taken
 from penstock.settings import shown as shown_setting
 
 app = tree.group("db", "The database: upgrade, move, prune, back up, restore, rebuild.")
@@ -191,7 +193,9 @@ def restore(
 def rebuild(*, dry_run: arguments.DryRun = False, here: Here) -> None:
     """Make the database's tables anew from the journals that it keeps.
 
-    A damaged database is moved aside first, and what can be read of it is taken over.
+    A damaged database is replaced by one with all that can be read of it, deployments, keys and what waits for
+    workers included, and moved aside. Runs that have lost what they were to execute get it anew from their
+    deployment, or end.
     """
     terminal = here.terminal
     if dry_run:
@@ -204,10 +208,71 @@ def rebuild(*, dry_run: arguments.DryRun = False, here: Here) -> None:
         rebuilt = fsck.rebuild(home)
     made = f"{humanize.counted(rebuilt.runs, 'run')} of {humanize.counted(rebuilt.records, 'record')}"
     terminal.say(f"Made anew: {made}")
+    if rows := [_counted(each.table, each.rows) for each in rebuilt.taken if each.rows]:
+        terminal.say(f"Taken over: {', '.join(rows)}")
+    for told in _mended(rebuilt.mended):
+        terminal.say(told)
     if rebuilt.set_aside is not None:
         terminal.warn(f"The database was damaged; it lies in `{rebuilt.set_aside}`")
-    if rebuilt.unreadable:
-        terminal.warn(f"{humanize.counted(rebuilt.unreadable, 'piece')} of journals could not be read, and are lost")
+    if rebuilt.taken and all(each.more and not each.rows for each in rebuilt.taken):
+        terminal.warn("Nothing could be read of it: deployments, schedules, keys and folded runs are lost")
+        return
+    lost = [each for each in rebuilt.taken if each.lost or each.more]
+    for each in lost:
+        terminal.warn(_lost(each))
+    if lost:
+        terminal.hint("`penstock fsck` says what deployments and runs need that is not there any more")
+
+
+def _counted(table: str, count: int) -> str:
+    one, many = _CALLED[table]
+    return humanize.counted(count, one, many)
+
+
+def _lost(taken: Taken) -> str:
+    if taken.more:
+        many = _CALLED[taken.table][1]
+        return f"Some {many} could not be read, and are lost; nobody knows how many"
+    verb = "is" if taken.lost == 1 else "are"
+    return f"{_counted(taken.table, taken.lost)} could not be read, and {verb} lost"
+
+
+def _mended(mended: Mended) -> list[str]:
+    told = (
+        (mended.told_again, "1 run is known again by what it is to execute, and goes on"),
+        (mended.told_again, "{} runs are known again by what they are to execute, and go on"),
+        (mended.set_up_again, "1 run had lost what it is to execute: it goes on as its deployment is now"),
+        (mended.set_up_again, "{} runs had lost what they are to execute: they go on as their deployments are now"),
+        (mended.ended, "1 run was ended: how it had ended, or what it was to execute, is lost"),
+        (mended.ended, "{} runs were ended: how they had ended, or what they were to execute, is lost"),
+        (mended.schedules, "1 schedule had been lost: it is as its deployment says"),
+        (mended.schedules, "{} schedules had been lost: they are as their deployments say"),
+    )
+    return [text.format(f"{count:,}") for count, text in told if count and (count == 1) == text.startswith("1 ")]
+
+
+_CALLED = {
+    "journal_segment": ("piece of a journal", "pieces of journals"),
+    "meta": ("note on the store", "notes on the store"),
+    "deployment": ("deployment", "deployments"),
+    "schedule": ("schedule", "schedules"),
+    "slot": ("scheduled time", "scheduled times"),
+    "work_pool": ("work pool", "work pools"),
+    "work_queue": ("work queue", "work queues"),
+    "worker": ("worker", "workers"),
+    "work": ("job for workers", "jobs for workers"),
+    "deployment_key": ("idempotency key", "idempotency keys"),
+    "concurrency_limit": ("concurrency limit", "concurrency limits"),
+    "slot_booking": ("booking of slots", "bookings of slots"),
+    "rate_bucket": ("rate in use", "rates in use"),
+    "run_elsewhere": ("sign of a run elsewhere", "signs of runs elsewhere"),
+    "deleted_run": ("note of a deleted run", "notes of deleted runs"),
+    "api_key": ("API key", "API keys"),
+    "kept_answer": ("kept answer", "kept answers"),
+    "kept_file": ("bundle of code", "bundles of code"),
+    "kept_file_part": ("part of a bundle", "parts of bundles"),
+}
+"""What is taken over, as people call it."""
 
 
 def _told(pruned: Pruned) -> str:

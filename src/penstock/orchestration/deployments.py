@@ -260,6 +260,18 @@ def next_look(spec: ScheduleSpec, slots_until: int) -> int | None:
     return None if following is None else as_microseconds(following)
 
 
+def put_back_schedules(tx: Transaction, row: DeploymentRow) -> int:
+    """Keep the schedules that belong to a deployment and were lost; says how many. They go on after their last slot."""
+    there = {each.name for each in tx.schedules.of([row.id])}
+    lost = [spec for spec in row.deployment_spec().schedules if spec.name not in there]
+    for spec in lost:
+        last = tx.schedules.slots(row.id, schedule=spec.name, before=FAR_FUTURE, limit=1)
+        until = last[0].last if last else tx.now
+        look_at = next_look(spec, until)
+        tx.schedules.save([ScheduleRow(row.id, spec.name, int(spec.paused), until, look_at, None, as_json(spec))])
+    return len(lost)
+
+
 # ── details ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

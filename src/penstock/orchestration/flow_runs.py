@@ -357,6 +357,11 @@ def retry_flow_run(tx: Transaction, given: ask.RetryFlowRun) -> FlowRun:
     row = _row(tx, given.run)
     _refuse_subflow(row, "retried")
     work, row = locked(tx, row.id)
+    if work is None and row.is_managed:
+        raise errors.UsageError(
+            f"What the run has executed is not there any more, so no worker can go on with it: `{row.name}`",
+            hint="`penstock deployment run` makes a new one",
+        )
     if work is None:
         raise errors.UsageError(
             f"The run was started by hand, so no worker can go on with it: `{row.name}`",

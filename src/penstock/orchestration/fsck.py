@@ -17,21 +17,25 @@ from penstock.core import records
 from penstock.journal import reader
 from penstock.journal.folder import JournalFile, JournalFolder
 from penstock.orchestration.catch_up import CaughtUp, catch_up
-from penstock.orchestration.fold import CONTROL, START, JournalKey, Outcome, as_piece, fold, fold_again
+from penstock.orchestration.fold import CONTROL, START, JournalKey, as_piece, fold_again
+from penstock.orchestration.kept_files import lacking_code
 from penstock.orchestration.local import Home
+from penstock.orchestration.mending import Mended, mend
+from penstock.orchestration.taking_over import Taken, TakenOver, take_over
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, Segment
 from penstock.store.sqlite import SqliteStore
-from penstock.store.sqlite_files import salvage, salvage_deleted
 
 _REBUILD = "`penstock db rebuild` makes the rows anew from the journals"
+_GIVE_WORK = "`penstock db rebuild` lets it go on as its deployment says, or ends it if there is none"
+_FIT_WORK = "`penstock db rebuild` makes the two fit"
 
 
 class Problem(NamedTuple):
     """Something is not as it should be, and what to do about it."""
 
     kind: str
-    """``database``, ``segment``, ``journal``, ``rows`` or ``result``."""
+    """``database``, ``segment``, ``journal``, ``rows``, ``work``, ``deployment`` or ``result``."""
     run_id: str | None
     message: str
     hint: str | None = None
@@ -57,8 +61,9 @@ class Rebuilt(NamedTuple):
     records: int
     set_aside: Path | None
     """Where the damaged database lies now; None when it was sound."""
-    unreadable: int
-    """Pieces of journals that could not be read out of the damaged database."""
+    taken: tuple[Taken, ...]
+    """What was taken over of it, by table, and what could not be read: first the pieces of journals."""
+    mended: Mended
     caught_up: CaughtUp
 
 
@@ -102,29 +107,43 @@ def check_rows(tx: Transaction) -> Checked:
             problems += found
     problems += _check_all_runs(tx, flows)
     problems += _check_work(tx)
+    problems += _check_plant(tx)
     return Checked(runs, said, problems)
 
 
 def rebuild(home: Home) -> Rebuilt:
     """Make the rows anew from the pieces of journals that the store keeps, then fold what is in the folder.
 
-    A damaged database is moved aside first, and what can be read of it is taken over.
+    A damaged database is replaced by one that has what can be read of it. What waits for workers fits what journals say
+    afterwards.
     """
     home.close()
-    set_aside: Path | None = None
-    unreadable = 0
-    try:
+    made, set_aside = TakenOver((), 0, 0), None
+    if _is_damaged(home):
+        made, set_aside = home.make_anew(".damaged", take_over)
+    else:
         with home.writing() as store:
             runs, said = _fold_all_again(store)
-    except errors.StoreError as error:
-        if home.settings.postgres_url is not None or "damaged" not in error.message:
-            raise
-        set_aside = home.set_aside(".damaged")
-        with home.writing() as store:
-            runs, said, unreadable = _fold_what_is_left(store, set_aside)
+        made = made._replace(runs=runs, records=said)
     with home.writing() as store:
+        # What workers have must be known to be theirs before it is judged what became of processes on this machine.
+        mended = mend(store, is_all_told=False)
         caught_up = catch_up(home.settings, store, home.clock)
-    return Rebuilt(runs, said, set_aside, unreadable, caught_up)
+        mended = mended.and_then(mend(store, is_all_told=True))
+    return Rebuilt(made.runs, made.records, set_aside, made.tables, mended, caught_up)
+
+
+def _is_damaged(home: Home) -> bool:
+    """Whether a page of a file cannot be read, be it of rows that are made anew or of others."""
+    if home.settings.postgres_url is not None:
+        return False
+    try:
+        with home.writing() as store:
+            return bool(store.check())
+    except errors.StoreError as error:
+        if "damaged" not in error.message:
+            raise
+        return True
 
 
 def _check_run(tx: Transaction, scratch: Store, run_id: str, flows: Counter[str]) -> tuple[int, list[Problem]]:
@@ -264,7 +283,32 @@ def _check_all_runs(tx: Transaction, flows: Counter[str]) -> Iterator[Problem]:
 def _check_work(tx: Transaction) -> Iterator[Problem]:
     """Whether what waits, is claimed or is done agrees with the states of its runs."""
     for run_id, status, state in tx.work.contradictions():
-        yield Problem("work", run_id, f"Its work is {status}, but the run is {state or 'not there'}")
+        if status is None:
+            message = f"No worker will ever have this run, which is {state}: what it executes is not there: `{run_id}`"
+            yield Problem("work", run_id, message, _GIVE_WORK)
+        else:
+            yield Problem("work", run_id, f"Its work is {status}, but the run is {state or 'not there'}", _FIT_WORK)
+
+
+def _check_plant(tx: Transaction) -> Iterator[Problem]:
+    """Whether all is there that deployments and waiting runs name."""
+    pools = {row.name for row in tx.work_pools.pools()}
+    lacking = {pool for pool, _ in tx.work.places()} - pools
+    for row in tx.deployments.every():
+        name = f"{row.flow_name}/{row.name}"
+        if row.work_pool not in pools:
+            lacking.add(row.work_pool)
+        there = {each.name for each in tx.schedules.of([row.id])}
+        for spec in row.deployment_spec().schedules:
+            if spec.name not in there:
+                message = f"A schedule of the deployment `{name}` is not there, so it makes no runs: `{spec.name}`"
+                yield Problem("deployment", None, message, "`penstock db rebuild` puts it back")
+    for row in lacking_code(tx):
+        message = f"The code of a deployment is not there: `{row.flow_name}/{row.name}`"
+        yield Problem("deployment", None, message, "deploy it again, which sends its code")
+    for pool in sorted(lacking):
+        message = f"There is no such work pool, though deployments or waiting runs name it: `{pool}`"
+        yield Problem("work", None, message, f"make it with `penstock work-pool create {pool}`")
 
 
 def _check_journals(home: Home, tx: Transaction) -> Iterator[Problem]:
@@ -336,25 +380,3 @@ def _fold_all_again(store: Store) -> tuple[int, int]:
             said += fold_again(tx, segment, tx.journals.frames(segment))
             runs.add(segment.run_id)
     return len(runs), said
-
-
-def _fold_what_is_left(store: Store, damaged: Path) -> tuple[int, int, int]:
-    said = unreadable = 0
-    runs: set[str] = set()
-    # Before anything is folded: what was deleted is not to come back when it is sent again.
-    with store.transaction() as tx:
-        for run_id, at in salvage_deleted(damaged):
-            tx.flow_runs.note_deleted(run_id, at)
-    for found in salvage(damaged):
-        if found is None:
-            unreadable += 1
-            continue
-        segment, data = found
-        piece = as_piece(data, segment.start)
-        with store.transaction() as tx:
-            folded = fold(tx, JournalKey(segment.run_id, segment.attempt, segment.writer), piece)
-        if folded.outcome is Outcome.GAP or piece.end != segment.end:
-            unreadable += 1
-        said += folded.records
-        runs.add(segment.run_id)
-    return len(runs), said, unreadable

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from penstock import errors
 from penstock.core.deployments import Bundle, Code
 from penstock.files.local import make_folder, sync_folder
 from penstock.settings import Settings
+from penstock.store.deployments import DeploymentRow
 from penstock.store.interface import Store, Transaction
 from penstock.store.kept_files import Kind
 
@@ -26,6 +28,8 @@ PART_BYTES = 1 << 20
 _HOUR = 3600 * 1_000_000
 _DAY = 24 * _HOUR
 _PORTION = 200
+_EVER = 1 << 62
+_KINDS: tuple[Kind, ...] = ("bundle", "result")
 
 
 class KeptFile(NamedTuple):
@@ -109,6 +113,34 @@ def _parts_of(file: Path | bytes) -> Iterator[bytes]:
             yield part
 
 
+def forget_incomplete(store: Store) -> int:
+    """Forget files of which not all can be had, so that they are sent again; says how many."""
+    count = 0
+    for kind in _KINDS:
+        with store.reading() as tx:
+            digests = [digest for digest, _ in tx.kept_files.unused(kind, _EVER)]
+        bad = [digest for digest in digests if _digest(_parts_in(store, kind, digest)) != digest]
+        store.run(lambda tx, kind=kind, bad=bad: tx.kept_files.forget(kind, bad))
+        count += len(bad)
+    store.run(lambda tx: tx.kept_files.forget_stray_parts())
+    return count
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = blake2b(digest_size=32)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def lacking_code(tx: Transaction) -> Iterator[DeploymentRow]:
+    """The deployments whose code was sent, and is not here any more."""
+    for row in tx.deployments.every():
+        for digest in _digests([row.deployment_spec().code]):
+            if tx.kept_files.size("bundle", digest) is None:
+                yield row
+
+
 def sweep(store: Store, days: float) -> int:
     """Forget bundles for which nobody had a use for so long, and results that no run names; says how many.
 
@@ -130,11 +162,7 @@ def sweep(store: Store, days: float) -> int:
 
 
 def _bundles_in_use(tx: Transaction) -> set[str]:
-    found: set[str] = set()
-    after = ("", "")
-    while page := tx.deployments.page(after=after, limit=_PORTION):
-        found.update(_digests(row.deployment_spec().code for row in page))
-        after = (page[-1].flow_name, page[-1].name)
+    found = set(_digests(row.deployment_spec().code for row in tx.deployments.every()))
     found.update(_digests(job.code for job in tx.work.unfinished_jobs()))
     return found
 

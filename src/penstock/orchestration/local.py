@@ -7,10 +7,10 @@ Postgres there is no such lock: any number of processes fold, and runs are locke
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from penstock import errors
 from penstock.clock import SYSTEM, Clock
@@ -25,7 +25,9 @@ from penstock.store.interface import Store, Transaction
 from penstock.store.opening import open_store
 from penstock.store.sqlite import SqliteStore
 from penstock.store.sqlite_connections import UnfinishedStore, lock_path
-from penstock.store.sqlite_files import move_aside
+from penstock.store.sqlite_files import make_anew, move_aside
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 5.0
 """How long to wait for another process that is only catching up."""
@@ -106,6 +108,15 @@ class Home:
         assert self.settings.postgres_url is None
         self.close()
         return move_aside(self.settings.store, suffix, self.clock.now())
+
+    def make_anew(self, suffix: str, fill: Callable[[SqliteStore, Path], T]) -> tuple[T, Path]:
+        """Let a new store take the place of a damaged one, once ``fill(new, damaged)`` has put into it what there is.
+
+        Returns what that returned, and where the damaged one lies now. Only a file can be moved.
+        """
+        assert self.settings.postgres_url is None
+        self.close()
+        return make_anew(self.settings.store, suffix, self.clock, fill)
 
     def close(self) -> None:
         """Let go of the store. Closing twice does nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ _schedule_of = msgspec.json.Decoder(ScheduleSpec).decode
 
 FIRST = ("", "")
 """The place before the first deployment of a list."""
+
+_PAGE = 200
 
 
 class DeploymentRow(msgspec.Struct, gc=False):
@@ -97,6 +99,13 @@ class Deployments:
             self._sql["page"], after_flow=after[0], after_name=after[1], flow=flow, pool=pool, limit=limit
         )
         return [DeploymentRow(*row) for row in rows]
+
+    def every(self) -> Iterator[DeploymentRow]:
+        """All deployments, by flow and name."""
+        after = FIRST
+        while page := self.page(after=after, limit=_PAGE):
+            yield from page
+            after = (page[-1].flow_name, page[-1].name)
 
     def save(self, row: DeploymentRow) -> None:
         self._connection.run_many(self._sql["save"], [astuple(row)])
@@ -191,6 +200,11 @@ class Schedules:
             self._sql["slots"], deployment_id=deployment_id, schedule=schedule, before=before, limit=limit
         )
         return [SlotRow(*row) for row in rows]
+
+    def of_run(self, run_id: str) -> str | None:
+        """The name of the schedule that has made a run."""
+        found = self._connection.rows(self._sql["of_run"], run_id=run_id)
+        return found[0][0] if found else None
 
     def forget_slots(self, deployment_id: str) -> None:
         self._connection.run(self._sql["forget_slots"], deployment_id=deployment_id)

@@ -57,3 +57,7 @@ class KeptFiles:
         for some in chunks(digests):
             self._connection.run(self._sql["forget"], kind=kind, digests=some)
             self._connection.run(self._sql["forget_parts"], kind=kind, digests=some)
+
+    def forget_stray_parts(self) -> None:
+        """Delete bytes of files that are not there."""
+        self._connection.run(self._sql["forget_stray_parts"])

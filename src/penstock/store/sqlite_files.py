@@ -1,22 +1,23 @@
-"""What is done to the file of a store as a whole: checked, read though it is old or damaged, put aside."""
+"""What is done to the file of a store as a whole: checked, read though it is old, put aside, made anew."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from penstock import errors
+from penstock.clock import Clock
 from penstock.store.interface import SCHEMA_VERSION
 from penstock.store.lock import WriterLock
-from penstock.store.rows import Segment
 from penstock.store.sqlite import SqliteStore
-from penstock.store.sqlite_connections import check_version, connect, connect_to_read, keep_copy, lock_path, version_of
+from penstock.store.sqlite_connections import check_version, connect_to_read, keep_copy, lock_path, version_of
 from penstock.store.sqlite_errors import told
+
+T = TypeVar("T")
 
 
 def problems_of(path: Path) -> list[str]:
@@ -61,6 +62,27 @@ def up_to_date(path: Path) -> Generator[SqliteStore]:
             folder.cleanup()
 
 
+def make_anew(path: Path, suffix: str, clock: Clock, fill: Callable[[SqliteStore, Path], T]) -> tuple[T, Path]:
+    """Let a new store take the place of a damaged one, once ``fill(new, path)`` has put into it what there is.
+
+    Returns what that returned, and where the damaged one lies now. Until then it stays in its place: whoever is
+    interrupted can begin again. Raises `StoreBusy` while a process is writing it.
+    """
+    lock = WriterLock(lock_path(path), "making the store anew", wait=False)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        _remove(unfinished)
+        with SqliteStore.open(unfinished, write=True, clock=clock) as store:
+            done = fill(store, path)
+        target = _free(path, suffix, clock.now())
+        _move(path, target)
+        _move(unfinished, path)
+        return done, target
+    finally:
+        _remove(unfinished)
+        lock.release()
+
+
 def move_aside(path: Path, suffix: str, now: int) -> Path:
     """Move a database out of the way, with what belongs to it; says where it lies now.
 
@@ -68,58 +90,31 @@ def move_aside(path: Path, suffix: str, now: int) -> Path:
     """
     lock = WriterLock(lock_path(path), "moving the database aside", wait=False)
     try:
-        target = path.with_name(path.name + suffix)
-        if target.exists():
-            target = path.with_name(f"{path.name}{suffix}-{now}")
-        for ending in ("-shm", "-wal", ""):
-            found = path.with_name(path.name + ending)
-            if found.exists():
-                os.replace(found, target.with_name(target.name + ending))
+        target = _free(path, suffix, now)
+        _move(path, target)
     finally:
         lock.release()
     return target
 
 
-def salvage(path: Path) -> Iterator[tuple[Segment, bytes] | None]:
-    """What can be read of the event log in a damaged database, in order; None for a piece that cannot."""
-    statement = (
-        "SELECT sequence, run_id, attempt, writer, start_offset, end_offset, frames"
-        " FROM journal_segment WHERE sequence > ? ORDER BY sequence LIMIT 1"
-    )
-    for row in _readable(path, statement):
-        yield None if row is None else (Segment(*row[:6]), row[6])
+def _free(path: Path, suffix: str, now: int) -> Path:
+    """Where there is nothing yet, beside the file."""
+    target = path.with_name(path.name + suffix)
+    return path.with_name(f"{path.name}{suffix}-{now}") if target.exists() else target
 
 
-def salvage_deleted(path: Path) -> Iterator[tuple[str, int]]:
-    """Which runs were deleted, and when, as far as that can be read in a damaged database."""
-    statement = "SELECT rowid, run_id, deleted_at FROM deleted_run WHERE rowid > ? ORDER BY rowid LIMIT 1"
-    return ((row[1], row[2]) for row in _readable(path, statement) if row is not None)
+def _move(path: Path, target: Path) -> None:
+    for ending in _FILES:
+        found = path.with_name(path.name + ending)
+        if found.exists():
+            os.replace(found, target.with_name(target.name + ending))
 
 
-def _readable(path: Path, statement: str) -> Iterator[tuple[Any, ...] | None]:
-    """The rows that can be read, one after the other by the number that they begin with; None for one that cannot."""
-    try:
-        connection = connect(str(path))
-    except sqlite3.Error:
-        return
-    try:
-        after = failures = 0
-        while failures < MAX_FAILURES:
-            try:
-                row = connection.execute(statement, (after,)).fetchone()
-            except sqlite3.Error:
-                # Damaged pages fail one after the other; past them, the rest may be sound.
-                after += 1
-                failures += 1
-                yield None
-                continue
-            if row is None:
-                return
-            yield row
-            after, failures = row[0], 0
-    finally:
-        connection.close()
+def _remove(path: Path) -> None:
+    for ending in _FILES:
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    lock_path(path).unlink(missing_ok=True)
 
 
-MAX_FAILURES = 1000
-"""So many pieces in a row that cannot be read: there is nothing more to be had."""
+_FILES = ("-shm", "-wal", "")
+"""What a database consists of, the file itself last."""

@@ -34,12 +34,18 @@ class Tables:
 
     def rows(self, table: str) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
         """All rows, in portions that fit the memory, each with the names of its columns."""
-        portion = _PORTION_OF_LARGE if table in _LARGE else _PORTION
-        yield from self._connection.stream(self._about(table, "SELECT * FROM {table}"), portion)
+        yield from self._connection.stream(self._about(table, "SELECT * FROM {table}"), portion(table))
 
     def load(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, none of which is there."""
         self._connection.load(_known(table), columns, rows)
+
+    def put_first_rows(self) -> None:
+        """Put back what the schema puts into a new store, as far as it is not there."""
+        dialect = self._connection.dialect
+        for name, statement in statements("schema", dialect).items():
+            if _INSERT.match(statement.text):
+                self._connection.run(Statement(name, [f"{statement.text} ON CONFLICT DO NOTHING"], dialect))
 
     def count(self, table: str) -> int:
         """How many rows there are."""
@@ -87,6 +93,11 @@ _COUNT_ON = {
     ),
     "postgres": ("SELECT setval('{table}_sequence_seq', GREATEST({number}, 1), {number} > 0)",),
 }
+
+
+def portion(table: str) -> int:
+    """So many rows of a table fit the memory."""
+    return _PORTION_OF_LARGE if table in _LARGE else _PORTION
 
 
 @cache

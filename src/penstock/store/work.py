@@ -290,8 +290,12 @@ class Work:
             run_id=row.run_id,
         )[0][0]
 
-    def contradictions(self) -> list[tuple[str, str, str | None]]:
-        """Runs whose work does not fit their state: id, status, state."""
+    def places(self) -> list[tuple[str, str]]:
+        """The pools and queues of runs that have not ended."""
+        return [(row[0], row[1]) for row in self._connection.rows(self._sql["places"])]
+
+    def contradictions(self) -> list[tuple[str, str | None, str | None]]:
+        """Runs whose work does not fit their state: id, status, state. None for what is not there at all."""
         return [(row[0], row[1], row[2]) for row in self._connection.rows(self._sql["contradictions"])]
 
     def forget(self, run_ids: Iterable[str]) -> None:

@@ -33,3 +33,9 @@ DELETE FROM kept_file WHERE kind = :kind AND digest IN (:digests)
 -- name: forget_parts
 -- … with their bytes.
 DELETE FROM kept_file_part WHERE kind = :kind AND digest IN (:digests)
+
+-- name: forget_stray_parts
+-- Delete bytes of no file.
+DELETE FROM kept_file_part
+ WHERE NOT EXISTS (SELECT 1 FROM kept_file
+                    WHERE kept_file.kind = kept_file_part.kind AND kept_file.digest = kept_file_part.digest)

@@ -64,6 +64,10 @@ SELECT deployment_id, schedule, slot, last, slots, run_id, reason
  ORDER BY slot DESC, schedule
  LIMIT :limit
 
+-- name: of_run
+-- The schedule that has made a run.
+SELECT schedule FROM slot WHERE run_id = :run_id
+
 -- name: forget_slots
 -- Delete what became of a deployment's scheduled times.
 DELETE FROM slot WHERE deployment_id = :deployment_id

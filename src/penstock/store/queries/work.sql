@@ -217,13 +217,24 @@ SELECT COUNT(*) FROM work
    AND (priority, due_at, run_id) < (:priority, :due_at, :run_id)
 
 -- name: contradictions
--- Work that does not fit the state of its run. (A run that has ended is claimed until its process is gone.)
+-- Work that does not fit the state of its run, and runs for workers without any. (A run that has ended is claimed until
+-- its process is gone.)
 SELECT work.run_id, work.status, flow_run.state_name
   FROM work LEFT JOIN flow_run ON flow_run.id = work.run_id
  WHERE flow_run.id IS NULL
-    OR (work.status = 'done' AND flow_run.ended_at IS NULL AND flow_run.attempt <= work.attempt)
+    OR (work.status = 'done' AND flow_run.ended_at IS NULL
+        AND (flow_run.attempt <= work.attempt OR flow_run.began_attempt = 0))
     OR (work.status IN ('waiting', 'held', 'suspended') AND flow_run.ended_at IS NOT NULL)
- ORDER BY work.run_id
+    OR (work.status <> 'done' AND flow_run.ended_at IS NULL AND flow_run.work_pool IS NULL)
+ UNION ALL
+SELECT flow_run.id, NULL, flow_run.state_name
+  FROM flow_run LEFT JOIN work ON work.run_id = flow_run.id
+ WHERE work.run_id IS NULL AND flow_run.work_pool IS NOT NULL AND flow_run.ended_at IS NULL
+ ORDER BY 1
+
+-- name: places
+-- The pools and queues of runs that have not ended.
+SELECT DISTINCT work_pool, work_queue FROM work WHERE status <> 'done' ORDER BY 1, 2
 
 -- name: unfinished_jobs
 -- What runs that have not ended execute, by run, after one of them.
