@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -345,6 +347,34 @@ def test_a_store_is_made_anew_in_the_place_of_a_damaged_one_or_not_at_all(path: 
     ]
     with SqliteStore.open(path, write=False) as store, store.reading() as tx:
         assert tx.meta.value("a") == "1"
+
+
+def test_a_store_that_is_being_replaced_is_in_its_place_until_the_new_one_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path.write_text("damaged")
+    path.with_name("penstock.db-wal").write_text("log")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            sqlite_files.make_anew(path, ".damaged", SYSTEM, lambda store, _: put(store, "a", "1"))
+    assert path.read_text() == "damaged"
+    assert path.with_name("penstock.db.damaged-wal").read_text() == "log"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", raising(OSError(errno.EPERM, "no links here")))
+        _, target = sqlite_files.make_anew(path, ".damaged", SYSTEM, lambda store, _: put(store, "a", "1"))
+    assert target.read_text() == "damaged"
+    with SqliteStore.open(path, write=False) as store, store.reading() as tx:
+        assert tx.meta.value("a") == "1"
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid") or os.geteuid() != 0, reason="only root can become somebody else")

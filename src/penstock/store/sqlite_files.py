@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -75,8 +76,7 @@ def make_anew(path: Path, suffix: str, clock: Clock, fill: Callable[[SqliteStore
         with SqliteStore.open(unfinished, write=True, clock=clock) as store:
             done = fill(store, path)
         target = _free(path, suffix, clock.now())
-        _move(path, target)
-        _move(unfinished, path)
+        _put_in_place(unfinished, path, target)
         return done, target
     finally:
         _remove(unfinished)
@@ -110,11 +110,30 @@ def _move(path: Path, target: Path) -> None:
             os.replace(found, target.with_name(target.name + ending))
 
 
+def _put_in_place(new: Path, path: Path, target: Path) -> None:
+    """Put a database in the place of another, which is at ``target`` then. At every moment, one is in its place."""
+    for ending in _FILES:
+        found = path.with_name(path.name + ending)
+        if found.exists():
+            _link(found, target.with_name(target.name + ending))
+    for ending in _BESIDE:  # to the new one, they would be its own
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    os.replace(new, path)
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        os.link(path, target)
+    except OSError:  # not every file system has links
+        shutil.copyfile(path, target)
+
+
 def _remove(path: Path) -> None:
     for ending in _FILES:
         path.with_name(path.name + ending).unlink(missing_ok=True)
     lock_path(path).unlink(missing_ok=True)
 
 
-_FILES = ("-shm", "-wal", "")
+_BESIDE = ("-shm", "-wal")
+_FILES = (*_BESIDE, "")
 """What a database consists of, the file itself last."""
