@@ -137,6 +137,9 @@ GOES_ON = WAITS.replace("\nmain()\n", "\ntry:\n    main()\nexcept SystemExit:\n 
 IGNORES = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{WAITS}"
 
 
+told_to_end = pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
+
+
 class Started:
     """A run that somebody has started by hand."""
 
@@ -201,7 +204,7 @@ def lives(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
+@told_to_end
 @pytest.mark.slow
 def test_the_process_is_told_to_end_and_what_it_leaves_is_killed(start: Any):
     started = start(WAITS)
@@ -228,6 +231,7 @@ def test_a_process_that_does_not_listen_is_killed(start: Any):
     assert (started.run().state_name, started.run().state_message) == ("Cancelled", "Cancelled by ada")
 
 
+@told_to_end
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 @pytest.mark.slow
 def test_what_a_run_has_left_behind_is_killed_though_its_own_end_is_folded_before(start: Any):
@@ -242,7 +246,7 @@ def test_what_a_run_has_left_behind_is_killed_though_its_own_end_is_folded_befor
     assert started.run().state_name == "Cancelled"
 
 
-@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
+@told_to_end
 @pytest.mark.parametrize("tailed", [False, True])
 @pytest.mark.slow
 def test_a_process_that_goes_on_after_its_flow_has_ended_as_a_notebook_does_is_let_be(start: Any, tailed: bool):
