@@ -54,6 +54,15 @@ def rebuilt(settings: Settings) -> Rebuilt:
         return fsck.rebuild(home)
 
 
+def goes_on(settings: Settings, before: Plant, run_id: str) -> tuple[list[str], str]:
+    """What the worker of a run hears that was under way, and what becomes of the run when it ends."""
+    with at_work(settings) as after:
+        after._ends = before._ends  # it is the same process that goes on
+        heard = after.heartbeat("w1", (run_id, 1))
+        after.end(run_id, 1)
+        return heard, after.exit(run_id, 1)
+
+
 def problems(settings: Settings) -> list[str]:
     with Home(settings, clock.SYSTEM) as home:
         return [each.message for each in fsck.fsck(home).problems]
@@ -158,11 +167,7 @@ def test_a_run_that_was_under_way_is_still_its_workers(settings: Settings):
 
     rebuilt(settings)
 
-    with at_work(settings) as after:
-        after._ends = plant._ends  # it is the same process that goes on
-        assert after.heartbeat("w1", (run_id, 1)) == ["go_on"]
-        after.end(run_id, 1)
-        assert after.exit(run_id, 1) == "Completed"
+    assert goes_on(settings, plant, run_id) == (["go_on"], "Completed")
 
 
 def test_a_damaged_page_loses_what_is_on_it_and_says_so(settings: Settings):
@@ -456,11 +461,7 @@ def test_a_run_under_way_whose_work_is_lost_goes_on_where_it_is(settings: Settin
 
     rebuilt(settings)
 
-    with at_work(settings) as after:
-        after._ends = plant._ends  # it is the same process that goes on
-        assert after.heartbeat("w1", (run_id, 1)) == ["go_on"]
-        after.end(run_id, 1)
-        assert after.exit(run_id, 1) == "Completed"
+    assert goes_on(settings, plant, run_id) == (["go_on"], "Completed")
 
 
 def test_a_run_whose_work_is_lost_and_whose_worker_died_beside_it_goes_on_too(settings: Settings, run: WrittenRun):

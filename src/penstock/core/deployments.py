@@ -6,8 +6,8 @@ All times are microseconds since 1970 UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -176,3 +176,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     code_commit: str | None = None
     """The commit that the first claim has pinned."""
+
+    @classmethod
+    def of(
+        cls, spec: DeploymentSpec, parameters: Mapping[str, Any], variables: Mapping[str, Any] | None = None
+    ) -> Self:
+        """What a run of a deployment executes, with ``variables`` of its own for the infrastructure."""
+        return cls(
+            flow_name=spec.flow_name,
+            entrypoint=spec.entrypoint,
+            code=spec.code,
+            parameters=dict(parameters),
+            infrastructure={**spec.infrastructure, **variables},
+            timeout_seconds=spec.timeout_seconds,
+        )

@@ -257,14 +257,7 @@ def _created(tx: Transaction, run: NewRun) -> records.FlowRunCreated:
 
 def _work(run: NewRun) -> WorkRow:
     spec = run.spec
-    job = Job(
-        flow_name=spec.flow_name,
-        entrypoint=spec.entrypoint,
-        code=spec.code,
-        parameters=dict(run.parameters),
-        infrastructure={**spec.infrastructure, **run.job_variables},
-        timeout_seconds=spec.timeout_seconds,
-    )
+    job = Job.of(spec, run.parameters, run.job_variables)
     return WorkRow.unclaimed(
         run_id=run.run_id,
         status="held" if run.is_held else "waiting",

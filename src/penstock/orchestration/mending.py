@@ -147,14 +147,6 @@ def _set_up_again(tx: Transaction, run: FlowRow) -> _Done | None:
     if deployment is None or run.work_pool is None:
         return None
     spec = deployment.deployment_spec()
-    job = Job(
-        flow_name=spec.flow_name,
-        entrypoint=spec.entrypoint,
-        code=spec.code,
-        parameters=unpack(run.parameters),
-        infrastructure=spec.infrastructure,
-        timeout_seconds=spec.timeout_seconds,
-    )
     work = WorkRow.unclaimed(
         run_id=run.id,
         status="waiting",
@@ -166,7 +158,7 @@ def _set_up_again(tx: Transaction, run: FlowRow) -> _Done | None:
         deployment_id=deployment.id,
         schedule=tx.schedules.of_run(run.id),
         on_crash=spec.on_crash,
-        job=job_to_json(job),
+        job=job_to_json(Job.of(spec, unpack(run.parameters), {})),
     )
     _bring_up_to_date(tx, work, run)
     tx.work.save(work)
