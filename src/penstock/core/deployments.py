@@ -178,9 +178,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The commit that the first claim has pinned."""
 
     @classmethod
-    def of(
-        cls, spec: DeploymentSpec, parameters: Mapping[str, Any], variables: Mapping[str, Any] | None = None
-    ) -> Self:
+    def of(cls, spec: DeploymentSpec, parameters: Mapping[str, Any], variables: Mapping[str, Any]) -> Self:
         """What a run of a deployment executes, with ``variables`` of its own for the infrastructure."""
         return cls(
             flow_name=spec.flow_name,
