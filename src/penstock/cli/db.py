@@ -239,16 +239,28 @@ def _lost(taken: Taken) -> str:
 
 def _mended(mended: Mended) -> list[str]:
     told = (
-        (mended.told_again, "1 run is known again by what it is to execute, and goes on"),
-        (mended.told_again, "{} runs are known again by what they are to execute, and go on"),
-        (mended.set_up_again, "1 run had lost what it is to execute: it goes on as its deployment is now"),
-        (mended.set_up_again, "{} runs had lost what they are to execute: they go on as their deployments are now"),
-        (mended.ended, "1 run was ended: how it had ended, or what it was to execute, is lost"),
-        (mended.ended, "{} runs were ended: how they had ended, or what they were to execute, is lost"),
-        (mended.schedules, "1 schedule had been lost: it is as its deployment says"),
-        (mended.schedules, "{} schedules had been lost: they are as their deployments say"),
+        (
+            mended.told_again,
+            "1 run is known again by what it is to execute, and goes on",
+            "{:,} runs are known again by what they are to execute, and go on",
+        ),
+        (
+            mended.set_up_again,
+            "1 run had lost what it is to execute: it goes on as its deployment is now",
+            "{:,} runs had lost what they are to execute: they go on as their deployments are now",
+        ),
+        (
+            mended.ended,
+            "1 run was ended: how it had ended, or what it was to execute, is lost",
+            "{:,} runs were ended: how they had ended, or what they were to execute, is lost",
+        ),
+        (
+            mended.schedules,
+            "1 schedule had been lost: it is as its deployment says",
+            "{:,} schedules had been lost: they are as their deployments say",
+        ),
     )
-    return [text.format(f"{count:,}") for count, text in told if count and (count == 1) == text.startswith("1 ")]
+    return [one if count == 1 else many.format(count) for count, one, many in told if count]
 
 
 _CALLED = {
