@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.postgres", "tests.lab.figures"]
+pytest_plugins = ["tests.postgres", "tests.lab.figures", "tests.lab.failed_once"]
 
 # A shared machine may stall at any moment: an example that took long is not an example that failed.
 settings.register_profile("penstock", deadline=None)

@@ -67,7 +67,7 @@ class Writers:
         number = 0
         while not self._is_over.is_set():
             locks = chance.sample(["a", "b", "c"], 2)
-            if chance.random() > 0.02:  # of the others, some wait for each other
+            if chance.random() > 0.02:  # of the others, some wait for each other, the first time
                 locks.sort()
             try:
                 self.store.run(self._once(f"{thread}-{number}", locks))
@@ -81,8 +81,10 @@ class Writers:
 
     @staticmethod
     def _once(key: str, locks: list[str]) -> Callable[[Transaction], None]:
+        tries = iter([locks])
+
         def work(tx: Transaction) -> None:
-            for lock in locks:
+            for lock in next(tries, sorted(locks)):
                 tx.lock(lock)
             if tx.meta.value(key) is None:
                 tx.meta.put(key, "1")

@@ -59,6 +59,21 @@ def test_a_database_that_takes_long_to_say_no_is_not_asked_twice():
     assert len(tries) == 1
 
 
+def test_an_outage_that_follows_slow_conflicts_is_waited_out_like_any_other():
+    clock = FakeClock()
+    left: list[errors.StoreError] = [errors.StoreUnreachable("no"), *[errors.TransactionConflict("no")] * 2]
+
+    def attempt() -> str:
+        if not left:
+            return "done"
+        error = left.pop()
+        if isinstance(error, errors.TransactionConflict):
+            clock.advance(again.AGAIN_SECONDS)
+        raise error
+
+    assert again.until_done(attempt, clock) == "done"
+
+
 @pytest.mark.parametrize("error", [errors.UnknownOutcome("?"), errors.StoreError("no"), ZeroDivisionError()])
 def test_what_may_have_been_kept_and_what_cannot_succeed_is_not_tried_again(error: Exception):
     clock = FakeClock()

@@ -27,13 +27,16 @@ def until_done(attempt: Callable[[], T], clock: Clock) -> T:
 
     Raises what it raised last, when that goes on for too long; and at once whatever else it raises.
     """
-    started = clock.elapsed()
+    kind, started = None, clock.elapsed()
     for tries in count(1):
+        tried_at = clock.elapsed()
         try:
             return attempt()
         except (errors.TransactionConflict, errors.StoreUnreachable) as error:
+            if type(error) is not kind:  # an outage after conflicts has all of its own time
+                kind, started = type(error), tried_at
             pause = _pause(tries, clock)
-            limit = CONFLICT_SECONDS if isinstance(error, errors.TransactionConflict) else AGAIN_SECONDS
+            limit = CONFLICT_SECONDS if kind is errors.TransactionConflict else AGAIN_SECONDS
             if tries == MAX_TRIES or clock.elapsed() - started + pause > limit:
                 raise
             telemetry.emit("store.tried_again", tries=tries, error=error.message)
