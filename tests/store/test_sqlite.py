@@ -279,6 +279,22 @@ def test_a_check_finds_a_damaged_page(path: Path):
         assert store.check() != []
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not tell which files are open")
+def test_a_file_whose_check_fails_is_let_go_of(path: Path):
+    with SqliteStore.open(path, write=True) as store:
+        (root,) = (
+            store._usable_writer().execute("SELECT rootpage FROM sqlite_master WHERE name = 'flow_run'").fetchone()
+        )
+        (size,) = store._usable_writer().execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+
+    with SqliteStore.open(path, write=False) as store, pytest.raises(errors.StoreError, match="damaged"):
+        store.check()
+    assert str(path) not in [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
+
+
 def test_a_backup_cannot_be_made_where_nothing_can_be_written(tmp_path: Path):
     with SqliteStore.in_memory() as store, pytest.raises(errors.StoreError, match="cannot be made"):
         store.backup_to(tmp_path / "nowhere" / "copy.db")
@@ -395,6 +411,7 @@ def test_a_folder_that_cannot_be_written_still_answers(tmp_path: Path, leftover_
     tmp_path.chmod(0o755)
     script = f"""
         import os
+        import urllib.parse  # by which paths become addresses: Python's own files may be out of nobody's reach
         from pathlib import Path
         from penstock import errors
         from penstock.store.sqlite import SqliteStore

@@ -10,14 +10,14 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from penstock.store import tables
-from penstock.store.sqlite_connections import connect, prepare
+from penstock.store.sqlite_connections import connect, prepared
 
 ONE_BY_ONE = 1000
 """Where no key says which rows there are, so many numbers are tried before some are left out."""
@@ -157,15 +157,11 @@ class _Places:
 @cache
 def _types() -> Mapping[str, Mapping[str, str]]:
     """The columns of all tables of this version, and what is kept in them."""
-    connection = connect(":memory:")
-    try:
-        prepare(connection)
+    with closing(prepared(":memory:")) as connection:
         return {
             table: {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({table})")}
             for table in tables.names()
         }
-    finally:
-        connection.close()
 
 
 def _fits(value: Any, declared: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -29,7 +29,7 @@ from penstock.store.sqlite_connections import (
     lock_path,
     make_private_file,
     open_writer,
-    prepare,
+    prepared,
     version_of,
 )
 from penstock.store.sqlite_errors import UNWRITABLE, primary_code, raise_ours, told
@@ -73,9 +73,7 @@ class SqliteStore:
     @classmethod
     def in_memory(cls, clock: Clock = SYSTEM) -> SqliteStore:
         """A store that is gone when it is closed."""
-        writer = connect(":memory:")
-        prepare(writer)
-        return cls(None, writer, None, clock)
+        return cls(None, prepared(":memory:"), None, clock)
 
     @classmethod
     def new_file(cls, path: Path, clock: Clock = SYSTEM) -> SqliteStore:
@@ -84,12 +82,7 @@ class SqliteStore:
             if path.exists():
                 raise errors.StoreError(f"There is a file already: `{path}`")
             make_private_file(path)
-            writer = connect(str(path))
-            try:
-                prepare(writer)
-            except BaseException:
-                writer.close()
-                raise
+            writer = prepared(str(path))
         return cls(path, writer, None, clock)
 
     @classmethod
@@ -176,15 +169,9 @@ class SqliteStore:
             with self._commits.exclusive():
                 yield Transaction(_Connection(self._usable_writer(), None, self._clock, self._break), self._clock)
             return
-        with told(self.path):
-            reader = self._reader()
-            try:
-                reader.execute("BEGIN")
-                yield Transaction(_Connection(reader, self.path, self._clock), self._clock)
-            finally:
-                if reader.in_transaction:
-                    reader.execute("ROLLBACK")
-                self._give_back(reader)
+        with told(self.path), self._lent() as reader:
+            reader.execute("BEGIN")
+            yield Transaction(_Connection(reader, self.path, self._clock), self._clock)
 
     def backup_to(self, path: Path) -> None:
         """Copy the store as it is now into another SQLite file, while others go on using it."""
@@ -196,9 +183,8 @@ class SqliteStore:
                     with self._commits.exclusive():
                         self._usable_writer().backup(target)
                 else:
-                    source = self._reader()
-                    source.backup(target)
-                    self._give_back(source)
+                    with self._lent() as source:
+                        source.backup(target)
                 target.execute("PRAGMA journal_mode = DELETE")
             finally:
                 target.close()
@@ -221,11 +207,9 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """What SQLite itself finds wrong with the file; nothing if all is well."""
-        with told(self.path):
-            connection = self._usable_writer() if self.path is None else self._reader()
+        lent = nullcontext(self._usable_writer()) if self.path is None else self._lent()
+        with told(self.path), lent as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
-            if self.path is not None:
-                self._give_back(connection)
         return [] if found == ["ok"] else found
 
     def size(self) -> int:
@@ -270,6 +254,19 @@ class SqliteStore:
     def _break(self, reason: str) -> None:
         """After a failed write or sync nothing may be acknowledged: what SQLite says next is not to be trusted."""
         self._broken = reason
+
+    @contextmanager
+    def _lent(self) -> Generator[sqlite3.Connection]:
+        """A connection that reads, for as long as the block lasts."""
+        reader = self._reader()
+        try:
+            yield reader
+        finally:
+            try:
+                if reader.in_transaction:
+                    reader.execute("ROLLBACK")
+            finally:
+                self._give_back(reader)
 
     def _reader(self) -> sqlite3.Connection:
         assert self.path is not None

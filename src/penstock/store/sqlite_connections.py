@@ -24,7 +24,11 @@ def connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256, uri=uri
     )
-    connection.execute("PRAGMA trusted_schema = OFF")
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -89,6 +93,17 @@ def keep_copy(source: sqlite3.Connection, path: Path) -> None:
     finally:
         target.close()
     os.replace(unfinished, path)
+
+
+def prepared(target: str) -> sqlite3.Connection:
+    """A connection to a new database, with its tables."""
+    writer = connect(target)
+    try:
+        prepare(writer)
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 def prepare(writer: sqlite3.Connection) -> None:
