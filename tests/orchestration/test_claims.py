@@ -23,8 +23,9 @@ def plant(either_store: Store) -> Plant:
     return plant
 
 
-def wish(worker_id: str, limit: int = 1) -> of_work.ClaimFlowRuns:
-    return of_work.ClaimFlowRuns(worker_id=worker_id, pool="default", limit=limit)
+def wish(worker_id: str, limit: int = 1, *, not_of: tuple[str | None, ...] = ()) -> of_work.ClaimFlowRuns:
+    left = tuple(each for each in not_of if each is not None)
+    return of_work.ClaimFlowRuns(worker_id=worker_id, pool="default", limit=limit, except_deployments=left)
 
 
 def together(plant: Plant, *wishes: of_work.ClaimFlowRuns) -> list[list[str]]:
@@ -81,6 +82,19 @@ def test_of_many_queues_too(plant: Plant):
     runs = [plant.create(work_queue=name) for name in names]
 
     assert together(plant, wish("w1", 5), wish("w2", 10)) == [runs[:5], runs[5:]]
+
+
+def test_who_leaves_out_a_deployment_gets_runs_of_others_and_who_does_not_gets_those_too(plant: Plant):
+    plant.deploy("hourly")
+    nightly = [plant.create() for _ in range(2)]
+    hourly = [plant.create("etl/hourly") for _ in range(2)]
+    left_out = plant.run(nightly[0]).deployment_id
+
+    assert together(plant, wish("w1", 3, not_of=(left_out,)), wish("w2"), wish("w3", 3)) == [
+        hourly,
+        nightly[:1],
+        nightly[1:],
+    ]
 
 
 def test_limits_hold_for_all_of_them_together(plant: Plant):

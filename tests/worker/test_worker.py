@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.worker.factory import DEADLINE, Factory, until
 
 from penstock import errors
+from penstock.core.deployments import LocalFolder
 from penstock.core.operations.work import ClaimFlowRuns
 from penstock.core.operations.work_pools import UpdateWorkPool
-from penstock.worker import supervisor
+from penstock.worker import lacking, supervisor
 from penstock.worker import worker as worker_module
+from penstock.worker.code import CodeStore
 from penstock.worker.heartbeats import Heartbeats
 from penstock.worker.output import Stream
 from penstock.worker.worker import attended
@@ -161,6 +164,41 @@ def test_why_a_run_could_not_begin_is_told_whatever_characters_that_has(
 
     ended = factory.ended(run)
     assert (ended.state_name, ended.state_message) == ("Crashed", "There is no such folder: `caf\\udce9\\0`")
+
+
+@pytest.mark.slow
+def test_a_worker_that_lacks_the_code_leaves_the_run_to_one_that_has_it(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+):
+    class Elsewhere:
+        """The code is on another machine."""
+
+        def get(self, *_: Any) -> None:
+            raise errors.FlowFileError("There is no such folder")
+
+    def code_of(home: Path, *rest: Any) -> Any:
+        return Elsewhere() if home.name == "without" else CodeStore(home, *rest)
+
+    monkeypatch.setattr(worker_module, "CodeStore", code_of)
+    without = factory.work("without")
+    assert without.started.wait(DEADLINE)
+    runs = [factory.create(factory.deploy(HELLO)) for _ in range(3)]
+    until(lambda: factory.run(runs[0]).attempt > 1 or factory.state(runs[0]) == "Resuming")
+    factory.work("with")
+
+    assert [factory.ended(run).state_name for run in runs] == ["Completed"] * 3
+    assert all(str(factory.logs(run)).count("There is no such folder") <= 1 for run in runs)
+
+
+@pytest.mark.slow
+def test_code_that_is_found_nowhere_is_looked_for_three_times(factory: Factory, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lacking, "LEFT_SECONDS", 0.5)
+    run = factory.create(factory.deploy(HELLO, code=LocalFolder(str(factory.root / "nowhere"))))
+    factory.work()
+
+    ended = factory.ended(run)
+    assert (ended.state_name, ended.crashes) == ("Poison", 3)
+    assert "There is no such folder" in (ended.state_message or "")
 
 
 def test_a_worker_that_can_make_no_thread_gives_the_run_back(factory: Factory, monkeypatch: pytest.MonkeyPatch):

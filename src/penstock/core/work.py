@@ -32,6 +32,8 @@ MAX_LOSSES = 10
 """The same for attempts that ended with what was around them: it may be the run that takes its worker down."""
 POLL_SECONDS = 30.0
 """How long a question for work waits for an answer."""
+MAX_EXCEPTED = 100
+"""A worker leaves runs of so many deployments to others."""
 
 
 class WorkPool(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,7 @@ def claim_together(
             limit = min(each.limit, MAX_CLAIMS)
             # A worker that stops may still wait for an answer, which nobody will read.
             if worker.status == "online" and not pool.paused and served and limit >= 1:
-                wishes.append(_Wish(len(answers) - 1, worker, served, limit))
+                wishes.append(_Wish(len(answers) - 1, worker, served, limit, each.except_deployments))
     for place, claims in _grant(tx, pool, queues, limits, secret, wishes).items():
         answers[place] = claims
     return answers
@@ -75,6 +75,7 @@ class _Wish(NamedTuple):
     worker: WorkerRow
     queues: tuple[str, ...]
     limit: int
+    except_deployments: tuple[str, ...]
 
 
 def _grant(
@@ -87,10 +88,12 @@ def _grant(
 ) -> dict[int, list[Claim]]:
     room = _room(tx, pool, queues, limits) if wishes else Room()
     dealt: dict[str, _Wish] = {}
-    # Who serves the same queues chooses among the same runs.
-    for served in dict.fromkeys(wish.queues for wish in wishes):
-        places = [wish for wish in wishes if wish.queues == served for _ in range(wish.limit)]
-        candidates = _candidates(tx, pool, [row for row in queues if row.name in served], room, len(places), dealt)
+    # Who serves the same queues, and leaves out the same deployments, chooses among the same runs.
+    for same in dict.fromkeys((wish.queues, wish.except_deployments) for wish in wishes):
+        served, left_out = same
+        places = [wish for wish in wishes if (wish.queues, wish.except_deployments) == same for _ in range(wish.limit)]
+        rows = [row for row in queues if row.name in served]
+        candidates = _candidates(tx, pool, rows, left_out, room, len(places), dealt)
         taken = chosen(candidates, room, len(places))
         room = room.less(taken)
         dealt.update(zip((each.run_id for each in taken), places, strict=False))
@@ -125,17 +128,23 @@ def _room(tx: Transaction, pool: PoolRow, queues: list[QueueRow], deployment_lim
 
 
 def _candidates(
-    tx: Transaction, pool: PoolRow, queues: list[QueueRow], room: Room, wanted: int, taken: Collection[str]
+    tx: Transaction,
+    pool: PoolRow,
+    queues: list[QueueRow],
+    left_out: Collection[str],
+    room: Room,
+    wanted: int,
+    taken: Collection[str],
 ) -> list[Candidate]:
     """Runs of these queues that are due, in the order of their turn, as far as it may be of use to know them."""
     is_open = [row for row in queues if room.queues.get(row.name, 1) > 0]
     if not is_open or (room.limit is not None and room.limit < 1):
         return []
-    full = [each for each, places in room.deployments.items() if places <= 0]
+    not_of = [*left_out, *(each for each, places in room.deployments.items() if places <= 0)]
     # With limits, some of those whose turn it is may not fit, and others behind them may.
     looked_at = max(MAX_LOOKED_AT, wanted) if room.queues or room.deployments else wanted
     found = tx.work.candidates(
-        pool=pool.name, queues=_by_priority(is_open), full=full, now=tx.now, limit=looked_at + len(taken)
+        pool=pool.name, queues=_by_priority(is_open), not_of=not_of, now=tx.now, limit=looked_at + len(taken)
     )
     return [each for each in found if each.run_id not in taken]
 

@@ -107,13 +107,15 @@ class Work:
         self._connection.run_many(self._sql["save"], [astuple(row) for row in rows])
 
     def candidates(
-        self, *, pool: str, queues: Iterable[Sequence[str]], full: Iterable[str], now: int, limit: int
+        self, *, pool: str, queues: Iterable[Sequence[str]], not_of: Iterable[str], now: int, limit: int
     ) -> list[Candidate]:
-        """Runs that are due, in the order of their turn. Nobody else claims them until the transaction ends.
+        """Runs that are due, in the order of their turn, but not of some deployments.
+
+        Nobody else claims them until the transaction ends.
 
         Queues come in groups of the same priority, the first group first.
         """
-        values = {"pool": pool, "full": tuple(full) or None, "now": now}
+        values = {"pool": pool, "not_of": tuple(not_of) or None, "now": now}
         found: list[tuple[Any, ...]] = []
         for group in queues:
             rest = limit - len(found)

@@ -28,6 +28,7 @@ from penstock.settings import Settings
 from penstock.worker import surroundings
 from penstock.worker.checkouts import Checkout
 from penstock.worker.code import CodeStore
+from penstock.worker.lacking import Lacking
 from penstock.worker.launcher import Child, Launcher, NoProcess
 from penstock.worker.output import STDERR, STDOUT, Allowance, Reader, Stream
 from penstock.worker.run_log import RunLog
@@ -99,6 +100,7 @@ class Workplace(NamedTuple):
     shipper: Shipper
     reader: Reader
     code: CodeStore
+    lacking: Lacking
     environ: Mapping[str, str]
     is_at_home: bool
     """Whether the server keeps this very home, and so has its results."""
@@ -167,6 +169,8 @@ class Supervisor:
             self._watch()
         except errors.PenstockError as error:
             trouble = error
+            if isinstance(error, errors.FlowFileError) and self.claim.deployment_id is not None:
+                self._place.lacking.note(self.claim.deployment_id)
         except OSError as error:
             kind = NoProcess if processes.is_scarcity(error) else errors.CrashedRun
             trouble = kind(f"The worker could not begin it: {error}")

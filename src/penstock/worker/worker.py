@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from penstock import clock, errors, processes
 from penstock.client import connection
 from penstock.client.server import PASSING, Server
@@ -21,6 +23,7 @@ from penstock.version import __version__
 from penstock.worker import leftovers, surroundings
 from penstock.worker.code import CodeStore
 from penstock.worker.heartbeats import Heartbeats, Orders, Pauses
+from penstock.worker.lacking import Lacking
 from penstock.worker.launcher import Launcher
 from penstock.worker.output import Reader
 from penstock.worker.supervisor import Stop, Supervisor, Workplace
@@ -101,8 +104,9 @@ class Worker:
         self._is_unable = False
         self._unable_until = 0.0
         self._fault: BaseException | None = None
-        self._unanswered: tuple[str, int] | None = None
-        """The claim that may have been carried out: its key, and how many runs it asked for."""
+        self._lacking = Lacking(clock.boottime)
+        self._unanswered: tuple[str, ClaimFlowRuns] | None = None
+        """The claim that may have been carried out, and its key."""
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,6 +206,7 @@ class Worker:
             shipper=Shipper(server, settings.journals, None if is_at_home else settings.results, time),
             reader=Reader(),
             code=CodeStore(settings.home, server, self._environ),
+            lacking=self._lacking,
             environ=self._environ,
             is_at_home=is_at_home,
             beat=self._heartbeats.soon,
@@ -279,15 +284,22 @@ class Worker:
 
     def _claim(self, room: int) -> list[Claim]:
         # What the answer to a claim gave that was lost is nobody else's: it is asked for again, by its key.
-        key, limit = self._unanswered or (self._clock.new_id(), room)
-        self._unanswered = key, limit
+        key, claim = self._unanswered or (self._clock.new_id(), self._wish(room))
+        self._unanswered = key, claim
         # After an absence, the first thing to know is whether the server is there.
-        wait_seconds = 0 if self._wanted.run_once or self._is_away else POLL_SECONDS
-        claims = self._server.ask(
-            ClaimFlowRuns(worker_id=self.id, pool=self._wanted.pool, limit=limit, wait_seconds=wait_seconds), key=key
-        )
+        is_short = self._wanted.run_once or self._is_away
+        seconds = 0 if is_short else min(POLL_SECONDS, max(self._lacking.seconds(), 0))
+        claims = self._server.ask(replace(claim, wait_seconds=seconds), key=key)
         self._unanswered = None
         return claims
+
+    def _wish(self, room: int) -> ClaimFlowRuns:
+        return ClaimFlowRuns(
+            worker_id=self.id,
+            pool=self._wanted.pool,
+            limit=room,
+            except_deployments=self._lacking.deployments(),
+        )
 
     def _wait_for_room(self) -> int:
         """How many more runs there is room for; 0 when the worker stops."""
@@ -343,6 +355,9 @@ class Worker:
 
     def _begin(self, claim: Claim) -> None:
         """Have a run executed."""
+        if claim.deployment_id in self._lacking.deployments():  # found out while the claim waited for its answer
+            self._give_back(claim, "Left to other workers, as this one has just lacked what its deployment needs")
+            return
         supervisor = Supervisor(claim, self._place)
         thread = threading.Thread(
             target=self._supervise, args=(supervisor,), name=f"penstock-run-{claim.name}", daemon=True

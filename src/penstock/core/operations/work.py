@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from penstock.core.operations import Permission, Request, operation
 from penstock.core.runs import FlowRun
-from penstock.core.work import Claim, ExitReason, Verdict, Worker
+from penstock.core.work import MAX_EXCEPTED, Claim, ExitReason, Verdict, Worker
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,8 @@ class ClaimFlowRuns(Request[list[Claim]], frozen=True, kw_only=True):
     pool: str
     limit: int = 1
     wait_seconds: float = 0
+    except_deployments: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_EXCEPTED)] = ()
+    """Their ids. Runs of these are left to other workers: this one could not get their code."""
 
     def topic(self) -> str:
         return f"work:{self.pool}"

@@ -34,17 +34,17 @@ VALUES (:run_id, :status, :work_pool, :work_queue, :priority, :due_at, :attempt,
 SELECT run_id, work_queue, deployment_id, priority, due_at
   FROM work
  WHERE status = 'waiting' AND work_pool = :pool AND work_queue = :queue AND due_at <= :now
-   AND (deployment_id IS NULL OR deployment_id NOT IN (:full))    -- when :full is given
+   AND (deployment_id IS NULL OR deployment_id NOT IN (:not_of))    -- when :not_of is given
  ORDER BY priority, due_at, run_id
  LIMIT :limit /*postgres :limit FOR UPDATE SKIP LOCKED */
 
 -- name: candidates
--- Runs of some queues of a pool that are due, in the order of their turn; not of deployments that have no room.
+-- Runs of some queues of a pool that are due, in the order of their turn; not of deployments that have no room, say.
 -- What another server is about to claim is passed over.
 SELECT run_id, work_queue, deployment_id
   FROM work
  WHERE status = 'waiting' AND work_pool = :pool AND work_queue IN (:queues) AND due_at <= :now
-   AND (deployment_id IS NULL OR deployment_id NOT IN (:full))    -- when :full is given
+   AND (deployment_id IS NULL OR deployment_id NOT IN (:not_of))    -- when :not_of is given
  ORDER BY priority, due_at, run_id
  LIMIT :limit /*postgres :limit FOR UPDATE SKIP LOCKED */
 
