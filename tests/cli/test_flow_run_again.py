@@ -123,8 +123,10 @@ def test_code_that_has_moved_can_be_named(penstock: Call, mended: Any, tmp_path:
     (tmp_path / "again.py").rename(tmp_path / "new" / "again.py")
 
     ran = penstock("flow-run", "resume", mended)
-    assert (ran.code, ran.err.partition(":")[2].partition(":")[0]) == (2, " There is no file of flows")
-
+    assert (ran.code, ran.err) == (
+        2,
+        f"error: There is no file of flows: `{tmp_path}/again.py`\nhint: say where it is now: `--file FILE:FLOW`\n",
+    )
     assert penstock("flow-run", "resume", mended, "--file", "new/again.py", "-q").code == 0
 
 

@@ -185,6 +185,22 @@ def test_who_asks_about_a_workers_run_that_has_ended_is_told_to_have_a_worker_go
     assert penstock("flow-run", "inspect", "quiet-otter", tty=True).err == hint
 
 
+def test_who_resumes_a_workers_run_elsewhere_than_where_its_code_is_is_told_how_a_worker_goes_on(
+    penstock: Call, create: Call, ask: Call
+):
+    ask(CancelFlowRun(run=create("quiet-otter")))
+
+    assert penstock("flow-run", "resume", "quiet-otter") == (
+        2,
+        "",
+        (
+            "error: There is no file of flows: `etl.py`\n"
+            "hint: `penstock flow-run retry quiet-otter` lets a worker go on with it; to do so here, "
+            "say where it is now: `--file FILE:FLOW`\n"
+        ),
+    )
+
+
 def test_a_run_that_was_started_by_hand_is_resumed_and_not_retried(penstock: Call, journals: Journals):
     journals.run("quiet-otter", state="FAILED")
 

@@ -152,12 +152,19 @@ def _refuse_elsewhere(session: Session, run: str, error: errors.NotFound) -> Non
 
 
 def _code(run: FlowRun, file: str | None) -> str:
+    where, _, flow = run.entrypoint.rpartition(":")
     if file is not None:
-        return file if ":" in file else f"{file}:{run.entrypoint.rpartition(':')[2]}".rstrip(":")
+        return file if ":" in file else f"{file}:{flow}".rstrip(":")
     if not run.entrypoint:
         raise errors.UsageError(
             f"The flow of run `{run.name}` was not defined in a file", hint="say where it is now: `--file FILE:FLOW`"
         )
+    if where.endswith(".py") and not Path(where).is_file():
+        hint = "say where it is now: `--file FILE:FLOW`"
+        if run.work_pool is not None:
+            name = one_line(run.name)
+            hint = f"`penstock flow-run retry {name}` lets a worker go on with it; to do so here, {hint}"
+        raise errors.FlowFileError(f"There is no file of flows: `{where}`", hint=hint)
     return run.entrypoint
 
 
