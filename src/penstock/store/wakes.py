@@ -85,7 +85,11 @@ class Listener:
     """A thread that tells subscribers what other processes have woken. What ``name`` itself has told it leaves out."""
 
     def __init__(self, hearing: Hearing, subscribers: Subscribers, name: str) -> None:
-        hearing.connect()
+        try:
+            hearing.connect()
+        except BaseException:
+            hearing.close()
+            raise
         self._hearing = hearing
         self._subscribers = subscribers
         self._name = name
