@@ -177,7 +177,7 @@ def test_a_run_that_was_lost_with_its_workers_tells_when_it_goes_on(timed: Plant
         timed.exit(run, attempt, ExitReason.LOST)
 
     ((_, message),) = [each for each in why(timed, run) if each[0] == "resuming"]
-    assert message.endswith("the longer, the more often it was lost with its worker (2 times).")
+    assert message.endswith("the longer, the more often a worker was lost or lacked its code (2).")
 
 
 def test_a_claimed_run_tells_of_its_worker(plant: Plant, clock: FakeClock):

@@ -231,6 +231,38 @@ def test_a_run_that_ends_what_is_around_it_again_and_again_is_set_aside_in_the_e
     )
 
 
+def lack(plant: Plant, clock: FakeClock, run: str, worker_id: str) -> str:
+    """This worker is the next that takes the run, and lacks its code."""
+    clock.advance(70)
+    for each in ("w1", "w2"):
+        plant.heartbeat(each)
+    (claim,) = plant.claim(worker_id)
+    return plant.exit(run, claim.attempt, ExitReason.LACKING, worker_id=worker_id, message="no such folder")
+
+
+def test_a_run_whose_only_worker_lacks_its_code_is_set_aside_after_three_attempts(timed: Plant, clock: FakeClock):
+    timed.deploy(on_crash="fail")  # which is about processes that die, and there was none
+    run = timed.create()
+
+    found = []
+    for _ in range(3):
+        clock.advance(20)
+        (claim,) = timed.claim()
+        found.append(timed.exit(run, claim.attempt, ExitReason.LACKING, message="no such folder"))
+
+    assert found == ["Resuming", "Resuming", "Poison"]
+    assert timed.run(run).state_message == "Set aside after 3 attempts that could not begin. The last: no such folder"
+
+
+def test_a_run_whose_code_some_workers_lack_waits_for_those_that_are_busy(timed: Plant, clock: FakeClock):
+    timed.start_worker("w2")
+    run = timed.create()
+
+    found = [lack(timed, clock, run, "w1") for _ in range(MAX_LOSSES)]
+
+    assert found == ["Resuming"] * (MAX_LOSSES - 1) + ["Poison"]
+
+
 def test_what_was_done_before_a_run_was_suspended_counts_as_progress(timed: Plant, clock: FakeClock):
     run = timed.create()
     for attempt in range(1, MAX_LOSSES + 2):
@@ -440,6 +472,28 @@ def test_a_run_that_failed_can_be_retried_and_goes_on_in_a_new_attempt(plant: Pl
     (claim,) = plant.claim()
 
     assert (state, claim.attempt) == ("AwaitingRetry", 2)
+
+
+def test_a_run_is_retried_though_its_queue_was_deleted_and_not_without_its_pool(plant: Plant):
+    plant.ask(of_pools.CreateWorkPool(name="gpu"))
+    plant.start_worker("g", pool="gpu")
+    deployment = plant.deploy("large", work_pool="gpu", work_queue="slow")
+    run = plant.create(deployment)
+    plant.claim("g", pool="gpu")
+    plant.end(run, 1, "FAILED", "Failed")
+    plant.exit(run, 1, worker_id="g")
+
+    plant.ask(of_pools.DeleteWorkQueue(pool="gpu", queue="slow"))
+    plant.ask(of_runs.RetryFlowRun(run=run))
+    (claim,) = plant.claim("g", pool="gpu")
+    plant.end(run, 2, "FAILED", "Failed")
+    plant.exit(run, 2, worker_id="g")
+    plant.ask(of_deployments.DeleteDeployment(deployment=deployment))
+    plant.ask(of_pools.DeleteWorkPool(pool="gpu"))
+
+    assert claim.run_id == run
+    with pytest.raises(errors.NotFound, match="no work pool: `gpu`"):
+        plant.ask(of_runs.RetryFlowRun(run=run))
 
 
 def test_a_run_that_completed_is_not_retried(plant: Plant):

@@ -27,6 +27,7 @@ GONE = (
     ExitReason.TIMED_OUT,
     ExitReason.CANCELLED,
     ExitReason.NOT_STARTED,
+    ExitReason.LACKING,
 )
 ENDS = ("completed", "failed", "crashed", "cancelled", "timed_out", "poison")
 

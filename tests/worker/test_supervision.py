@@ -618,11 +618,13 @@ def test_infrastructure_that_cannot_be_is_told_and_crashes_the_run(factory: Fact
 
 
 def test_a_folder_that_the_worker_does_not_have_is_told_with_the_machine_and_what_to_do(
-    factory: Factory, tmp_path: Path
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from penstock.core.deployments import LocalFolder
+    from penstock.worker import lacking
 
-    deployment = factory.deploy(PRELUDE, code=LocalFolder(str(tmp_path / "nowhere")), on_crash="fail")
+    monkeypatch.setattr(lacking, "LEFT_SECONDS", 0.5)
+    deployment = factory.deploy(PRELUDE, code=LocalFolder(str(tmp_path / "nowhere")))
     run = factory.create(deployment)
     worker = factory.work()
 
@@ -631,7 +633,7 @@ def test_a_folder_that_the_worker_does_not_have_is_told_with_the_machine_and_wha
         "(put it there, start a worker where it is, or deploy with a git repository or `--upload`, "
         "which any worker can get)"
     )
-    assert factory.ended(run).state_message == told
+    assert factory.ended(run).state_message == f"Set aside after 3 attempts that could not begin. The last: {told}"
     assert told in factory.logs(run)
     assert any(text.endswith(f"Flow run {factory.run(run).name!r} - {told}") for text in worker.shown)
 

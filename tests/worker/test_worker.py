@@ -197,8 +197,21 @@ def test_code_that_is_found_nowhere_is_looked_for_three_times(factory: Factory, 
     factory.work()
 
     ended = factory.ended(run)
-    assert (ended.state_name, ended.crashes) == ("Poison", 3)
-    assert "There is no such folder" in (ended.state_message or "")
+    assert ended.state_name == "Poison"
+    assert (ended.state_message or "").startswith(
+        "Set aside after 3 attempts that could not begin. The last: There is no such folder"
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_lacks_more_than_its_code_keeps_no_other_run_of_its_deployment_waiting(factory: Factory):
+    deployment = factory.deploy(HELLO, on_crash="fail")
+    worker = factory.work()
+    lost = factory.create(deployment, job_variables={"working_dir": str(factory.root / "nowhere")})
+
+    assert factory.ended(lost).state_name == "Crashed"
+    assert worker.worker._lacking.deployments() == {}
+    assert factory.ended(factory.create(deployment)).state_name == "Completed"
 
 
 def test_a_worker_that_can_make_no_thread_gives_the_run_back(factory: Factory, monkeypatch: pytest.MonkeyPatch):

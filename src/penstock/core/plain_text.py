@@ -31,6 +31,11 @@ def all_in_utf8(value: Any) -> Any:
     return value
 
 
+def storable(text: str) -> str:
+    """The text in UTF-8, with NUL, which databases do not take, written out as well."""
+    return in_utf8(text).replace("\0", "\\0")
+
+
 def checked(name: str, what: str) -> str:
     """What somebody gave as a name. Raises `UsageError` for one that cannot be kept as it is."""
     if found := _UNFIT.search(name):

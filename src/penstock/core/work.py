@@ -29,7 +29,10 @@ LATE_SECONDS = 5.0
 MAX_CRASHES = 3
 """So many attempts whose process died, without a newly finished task, and a run is set aside as poison."""
 MAX_LOSSES = 10
-"""The same for attempts that ended with what was around them: it may be the run that takes its worker down."""
+"""The same for attempts that ended with what was around them: it may be the run that takes its worker down. So many as
+well when workers lack the code, and others of the queue are there, which may have it and be busy."""
+MAX_LACKING = 3
+"""So many attempts when the only worker of the queue lacks the code."""
 POLL_SECONDS = 30.0
 """How long a question for work waits for an answer."""
 MAX_EXCEPTED = 100
@@ -130,7 +133,9 @@ class ExitReason(StrEnum):
     DRAINED = "drained"
     """Interrupted because the worker stops: another one may go on at once, and no retry is used up."""
     NOT_STARTED = "not_started"
-    """Its code or infrastructure could not be had."""
+    """Its infrastructure could not be had."""
+    LACKING = "lacking"
+    """The worker could not get its code; another one may have it."""
 
 
 class Sequel(StrEnum):
@@ -143,14 +148,27 @@ class Sequel(StrEnum):
     TIME_OUT = "time_out"
 
 
-def sequel(*, reason: ExitReason, is_cancelling: bool, on_crash: OnCrash, crashes: int, losses: int) -> Sequel:
-    """Decide. ``crashes`` and ``losses`` are since a task was last finished anew, this attempt included."""
+def sequel(
+    *,
+    reason: ExitReason,
+    is_cancelling: bool,
+    on_crash: OnCrash,
+    crashes: int,
+    losses: int,
+    is_alone: bool = False,
+) -> Sequel:
+    """Decide. ``crashes`` and ``losses`` are since a task was last finished anew, this attempt included.
+
+    ``is_alone`` says that no other worker is there that may have the code.
+    """
     if is_cancelling or reason is ExitReason.CANCELLED:
         return Sequel.CANCEL
     if reason is ExitReason.TIMED_OUT:
         return Sequel.TIME_OUT
     if reason is ExitReason.DRAINED:
         return Sequel.RESUME
+    if reason is ExitReason.LACKING:
+        return Sequel.POISON if losses >= (MAX_LACKING if is_alone else MAX_LOSSES) else Sequel.RESUME
     if on_crash == "fail":
         return Sequel.CRASH
     is_poison = losses >= MAX_LOSSES if reason is ExitReason.LOST else crashes >= MAX_CRASHES

@@ -19,7 +19,7 @@ from penstock.orchestration import deletion, overview, retention, why
 from penstock.orchestration.fold import record, record_all
 from penstock.orchestration.local import Home
 from penstock.orchestration.suspended import end_without_worker
-from penstock.orchestration.work_pools import wake
+from penstock.orchestration.work_pools import pool_of, queue_of, wake
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, FlowRow
 from penstock.store.work import WorkRow, job_to_json
@@ -366,6 +366,7 @@ def retry_flow_run(tx: Transaction, given: ask.RetryFlowRun) -> FlowRun:
         raise errors.AlreadyEnded(
             f"The run has completed: `{row.name}`", hint="`penstock flow-run rerun` and `fork` use what it has done"
         )
+    queue_of(tx, pool_of(tx, work.work_pool).name, work.work_queue)  # which may have been deleted meanwhile
     work.wish = work.wished_by = None
     work.losses = 0
     go_on(tx, work, "AwaitingRetry", f"Retried by {given.by or 'a user'}", by=given.by)

@@ -34,7 +34,10 @@ def of_work(tx: Transaction, run: FlowRun, *, is_served: bool = True) -> Iterato
     elif work.status == "waiting":
         found = list(_unclaimed(tx, run, work))
         if not found and is_served:
-            found = [Reason("unclaimed", run.id, "Nothing keeps it: a worker claims it at any moment.", {})]
+            message = "Nothing keeps it: a worker claims it at any moment."
+            if work.losses:
+                message = f"{message} One that could not get its code leaves it to others for a quarter of a minute."
+            found = [Reason("unclaimed", run.id, message, {})]
         yield from found
     elif work.status == "claimed" and is_served:
         yield from _claimed(tx, run, work)
@@ -93,7 +96,9 @@ def _not_due(tx: Transaction, run: FlowRun, work: WorkRow) -> Reason:
         message = f"It goes on at {when}: the longer, the more attempts ended without progress ({run.crashes} so far)."
         return Reason("resuming", run.id, message, {**details, "crashes": run.crashes})
     if work.attempt > 0 and work.losses:
-        message = f"It goes on at {when}: the longer, the more often it was lost with its worker ({work.losses} times)."
+        message = (
+            f"It goes on at {when}: the longer, the more often a worker was lost or lacked its code ({work.losses})."
+        )
         return Reason("resuming", run.id, message, {**details, "losses": work.losses})
     return Reason("scheduled", run.id, f"It is due at {when}.", details)
 

@@ -130,7 +130,8 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
     if run.ended_at is not None:
         finish(tx, work)
         return None
-    work.losses = (0 if run.progress_attempt >= work.attempt else work.losses) + (reason is ExitReason.LOST)
+    is_loss = reason in (ExitReason.LOST, ExitReason.LACKING)
+    work.losses = (0 if run.progress_attempt >= work.attempt else work.losses) + is_loss
     if run.state_type == StateType.PAUSED and run.state_name == "Suspended" and work.cancelled_at is None:
         pauses.conclude_suspended(tx, work)
         wake(tx, work.work_pool)
@@ -149,20 +150,31 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
         on_crash=work.on_crash,
         crashes=crashes,
         losses=work.losses,
+        is_alone=reason is ExitReason.LACKING and not _has_others(tx, work),
     )
     message = message or "Its process is gone"
     if what is Sequel.RESUME:
-        times = crashes if crashed else work.losses if reason is ExitReason.LOST else 0
+        times = crashes if crashed else work.losses if is_loss else 0
         delay = min(2.0 ** (times - 1), MAX_BACKOFF_SECONDS) if times > 1 else 0.0
         go_on(tx, work, "Resuming", message, delay_seconds=delay, lost=True, crashed=crashed)
         return what
     count = f"{crashes} crashes without progress"
     if reason is ExitReason.LOST:
         count = f"{work.losses} attempts without progress that ended with what was around them"
+    elif reason is ExitReason.LACKING:
+        count = f"{work.losses} attempts that could not begin"
     type_, name, told = _final(what, work, message, count)
     direct(tx, work, type_, name, told, by=work.cancelled_by or "", lost=True, crashed=crashed)
     finish(tx, work)
     return what
+
+
+def _has_others(tx: Transaction, work: WorkRow) -> bool:
+    """Whether another worker is there that serves the run's queue."""
+    return any(
+        row.id != work.worker_id and row.serves(work.work_queue) and row.status_at(tx.now) == "online"
+        for row in tx.work_pools.workers(work.work_pool)
+    )
 
 
 def _final(what: Sequel, work: WorkRow, message: str, count: str) -> tuple[StateType, str, str]:

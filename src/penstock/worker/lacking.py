@@ -1,14 +1,15 @@
-"""Which deployments a worker leaves to others for a while, as it could not get what their runs need."""
+"""Which deployments a worker leaves to others for a while, as it could not get the code of their runs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from penstock.core.work import MAX_EXCEPTED
 
 LEFT_SECONDS = 15.0
-"""A worker that has what is needed takes the run meanwhile; where nobody has it, the run is tried here again."""
+"""A worker that has the code takes the run meanwhile; where nobody has it, the run is tried here again."""
 
 
 class Lacking:
@@ -17,24 +18,29 @@ class Lacking:
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self._elapsed = elapsed
         self._mutex = threading.Lock()
-        self._until: dict[str, float] = {}
+        self._left: dict[str, _Left] = {}
 
-    def note(self, deployment_id: str) -> None:
+    def note(self, deployment_id: str, why: str) -> None:
         """A run of this deployment could not begin here. When there are too many, the oldest are tried again."""
         with self._mutex:
-            self._until.pop(deployment_id, None)
-            self._until[deployment_id] = self._elapsed() + LEFT_SECONDS
-            if len(self._until) > MAX_EXCEPTED:
-                del self._until[next(iter(self._until))]
+            self._left.pop(deployment_id, None)
+            self._left[deployment_id] = _Left(self._elapsed() + LEFT_SECONDS, why)
+            if len(self._left) > MAX_EXCEPTED:
+                del self._left[next(iter(self._left))]
 
-    def deployments(self) -> tuple[str, ...]:
-        """The ids of those that are left to others at present."""
+    def deployments(self) -> dict[str, str]:
+        """The ids of those that are left to others at present, and why."""
         with self._mutex:
             now = self._elapsed()
-            self._until = {each: until for each, until in self._until.items() if until > now}
-            return tuple(self._until)
+            self._left = {each: left for each, left in self._left.items() if left.until > now}
+            return {each: left.why for each, left in self._left.items()}
 
     def seconds(self) -> float:
         """In how many the first of them is not left to others any more; infinity without any."""
         with self._mutex:
-            return min(self._until.values(), default=float("inf")) - self._elapsed()
+            return min((left.until for left in self._left.values()), default=float("inf")) - self._elapsed()
+
+
+class _Left(NamedTuple):
+    until: float
+    why: str

@@ -150,6 +150,7 @@ class Supervisor:
         self._lease: Lease | None = None
         self._child: Child | None = None
         self._streams: list[Stream] = []
+        self._lacks_code = False
         self._memory_kills = 0
         self._was_killed = False
         self._log = RunLog(place.settings, place.clock, claim, place.show)
@@ -169,8 +170,6 @@ class Supervisor:
             self._watch()
         except errors.PenstockError as error:
             trouble = error
-            if isinstance(error, errors.FlowFileError) and self.claim.deployment_id is not None:
-                self._place.lacking.note(self.claim.deployment_id)
         except OSError as error:
             kind = NoProcess if processes.is_scarcity(error) else errors.CrashedRun
             trouble = kind(f"The worker could not begin it: {error}")
@@ -220,7 +219,13 @@ class Supervisor:
             )
 
     def _code(self, commit: str | None) -> Checkout:
-        return self._place.code.get(self.claim.job.code, commit, lambda: not self._is_stopped())
+        try:
+            return self._place.code.get(self.claim.job.code, commit, lambda: not self._is_stopped())
+        except errors.FlowFileError as error:
+            self._lacks_code = not self._is_stopped()
+            if self._lacks_code and self.claim.deployment_id is not None:
+                self._place.lacking.note(self.claim.deployment_id, error.sentence)
+            raise
 
     def _pin(self, commit: str) -> None:
         """Have the run use this commit ever after; or the one that another attempt has pinned."""
@@ -368,8 +373,7 @@ class Supervisor:
         if isinstance(trouble, NoProcess):  # no fault of the run's, which another worker may begin at once
             return Ending(ExitReason.DRAINED, trouble.message)
         if trouble is not None and status is None:
-            is_ours = isinstance(trouble, errors.CrashedRun)
-            return Ending(ExitReason.LOST if is_ours else ExitReason.NOT_STARTED, trouble.sentence)
+            return Ending(self._why_not_begun(trouble), trouble.sentence)
         if child is not None and child.is_lost:
             return Ending(ExitReason.LOST, "The process of the worker that starts runs died, and the run's with it")
         if self._shipment.trouble is not None:
@@ -380,6 +384,11 @@ class Supervisor:
         how = processes.how_it_ended(status or 0, out_of_memory=out_of_memory)
         return Ending(ExitReason.CRASHED, how if ended is not None else f"{how}, before the run had ended", code)
 
+    def _why_not_begun(self, trouble: errors.PenstockError) -> ExitReason:
+        if self._lacks_code:
+            return ExitReason.LACKING
+        return ExitReason.LOST if isinstance(trouble, errors.CrashedRun) else ExitReason.NOT_STARTED
+
     def _report(self, ending: Ending) -> bool:
         """Tell the server, however long it is away. Says whether there is nothing left to tell."""
         if self._shipment.is_superseded:
@@ -389,7 +398,7 @@ class Supervisor:
             worker_id=self._place.worker_id,
             attempt=self.attempt,
             reason=ending.reason,
-            message=plain_text.in_utf8(ending.message).replace("\0", "\\0"),
+            message=plain_text.storable(ending.message),
             exit_code=ending.exit_code,
         )
         try:

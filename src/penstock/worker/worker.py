@@ -16,6 +16,7 @@ from penstock import clock, errors, processes
 from penstock.client import connection
 from penstock.client.server import PASSING, Server
 from penstock.client.shipping import Shipper
+from penstock.core import plain_text
 from penstock.core.operations.work import ClaimFlowRuns, Registered, RegisterWorker, ReportExit, RetireWorker
 from penstock.core.work import POLL_SECONDS, Claim, ExitReason
 from penstock.settings import Settings
@@ -298,7 +299,7 @@ class Worker:
             worker_id=self.id,
             pool=self._wanted.pool,
             limit=room,
-            except_deployments=self._lacking.deployments(),
+            except_deployments=tuple(self._lacking.deployments()),
         )
 
     def _wait_for_room(self) -> int:
@@ -355,8 +356,9 @@ class Worker:
 
     def _begin(self, claim: Claim) -> None:
         """Have a run executed."""
-        if claim.deployment_id in self._lacking.deployments():  # found out while the claim waited for its answer
-            self._give_back(claim, "Left to other workers, as this one has just lacked what its deployment needs")
+        lacked = self._lacking.deployments().get(claim.deployment_id or "")
+        if lacked is not None:  # found out while the claim waited for its answer
+            self._give_back(claim, lacked)
             return
         supervisor = Supervisor(claim, self._place)
         thread = threading.Thread(
@@ -381,7 +383,7 @@ class Worker:
             worker_id=self.id,
             attempt=claim.attempt,
             reason=ExitReason.DRAINED,
-            message=message,
+            message=plain_text.storable(message),
         )
         with suppress(errors.PenstockError):  # it is missed when its lease is over
             self._server.ask(report)
