@@ -11,9 +11,11 @@ import pytest
 from tests.cli.conftest import NOON, SECOND, Journals
 
 from penstock import clock, settings
+from penstock.cli import run_views
 from penstock.core import records
 from penstock.core.deployments import DeploymentSpec, LocalFolder
 from penstock.core.operations.deployments import ApplyDeployment, RunDeployment
+from penstock.core.runs import Event
 from penstock.sdk import connect
 
 Call = Callable[..., Any]
@@ -59,6 +61,13 @@ def test_when_a_run_is_due_is_shown_as_other_times_are_and_told_exactly_in_json(
     assert piped.endswith("\tname=quiet-otter, flow=etl, due_at=2025-11-23T12:00:00.250000Z\n")
     assert "name=quiet-otter, flow=etl, due_at=2025-11-23 13:00:00 CET\n" in shown
     assert told["payload"]["due_at"] == NOON + 250_000
+
+
+def test_the_whole_of_what_is_told_is_shown_whatever_signs_are_in_it():
+    suspended = Event(sequence=1, at=NOON, event="flow_run.suspended", payload={"message": "Why (a, b), and for long?"})
+
+    assert run_views.details(suspended) == "Why (a, b), and for long?"
+    assert run_views.step(suspended) == "suspended: Why (a, b), and for long?"
 
 
 def test_more_events_than_a_page_are_the_last(penstock: Call, journals: Journals):

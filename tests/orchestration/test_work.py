@@ -496,6 +496,15 @@ def test_a_run_is_retried_though_its_queue_was_deleted_and_not_without_its_pool(
         plant.ask(of_runs.RetryFlowRun(run=run))
 
 
+def test_why_a_run_was_cancelled_is_said_once_it_is(plant: Plant):
+    run = claimed(plant)
+
+    plant.ask(of_runs.CancelFlowRun(run=run, by="ada", message="not today"))
+
+    assert plant.exit(run, 1, ExitReason.CANCELLED) == "Cancelled"
+    assert plant.run(run).state_message == "not today"
+
+
 def test_a_run_that_completed_is_not_retried(plant: Plant):
     run = plant.create()
     plant.work_off()

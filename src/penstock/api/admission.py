@@ -23,6 +23,12 @@ PUBLIC: frozenset[Permission] = frozenset()
 """What a route needs that anybody may ask."""
 
 
+_GOOD_KEYS = (
+    "on the server's machine, `penstock token` prints its owner's key and `penstock api-key create` makes others; "
+    "elsewhere, PENSTOCK_API_KEY is one of these"
+)
+
+
 class Admission:
     """Lets nobody in who may not. ``public`` are the route objects that need no credential."""
 
@@ -48,7 +54,7 @@ class Admission:
         if not principal.may(needs):
             raise errors.NotAllowed(
                 f"That needs the permission {' or '.join(sorted(needs)) or 'of nobody'}",
-                hint=f"whoever asks is {principal.name}",
+                hint=f"whoever asks is {principal.name}; `penstock api-key create` makes keys that may do more",
             )
         connection.scope["user"] = principal
 
@@ -62,12 +68,12 @@ class Admission:
         if len(given) != 1:
             raise NotKnown(
                 "The request came without a key",
-                hint="send `Authorization: Bearer KEY`; `penstock token` prints the key of this machine's owner",
+                hint=f"send `Authorization: Bearer KEY`; {_GOOD_KEYS}",
             )
         scheme, _, key = given[0].partition(" ")
         principal = await self._principal_of(key.strip()) if scheme.lower() == "bearer" else None
         if principal is None:
-            raise NotKnown("The key that came with the request is not good", hint="`penstock token` prints a good one")
+            raise NotKnown("The key that came with the request is not good", hint=_GOOD_KEYS)
         return principal
 
     async def _principal_of(self, key: str) -> Principal | None:

@@ -29,7 +29,7 @@ def _event_rows(found: Sequence[Event], style: views.Style) -> list[list[Cell]]:
             style.time(event.at),
             Cell(event.event),
             run,
-            Cell(one_line(run_views.step(event).partition(", ")[2] or _told(event, style))),
+            Cell(run_views.details(event) or one_line(_told(event, style))),
         ]
         for event, run in zip(found, style.ids([event.run_id or "" for event in found]), strict=True)
     ]

@@ -123,11 +123,21 @@ TASK_RUNS = View[TaskRun](
 
 def step(event: Event) -> str:
     """What happened to a run, and why: ``crashed, attempt 2: Worker w1 was not heard of …``."""
-    told = event.payload
-    text = event.event.removeprefix("flow_run.").replace("_", " ")
-    if attempt := told.get("attempt"):
-        text += f", attempt {attempt}"
-    if by := told.get("by"):
-        text += f", by {by}"
-    message = told.get("message") or told.get("reason") or told.get("detail")
+    name = event.event.removeprefix("flow_run.").replace("_", " ")
+    who, message = _who_and_why(event)
+    text = ", ".join([name, *who])
     return one_line(f"{text}: {message}" if message else text)
+
+
+def details(event: Event) -> str:
+    """The same without what happened: ``attempt 2: Worker w1 was not heard of …``; may be empty."""
+    who, message = _who_and_why(event)
+    return one_line(": ".join(each for each in (", ".join(who), message) if each))
+
+
+def _who_and_why(event: Event) -> tuple[list[str], str]:
+    told = event.payload
+    who = [f"attempt {told['attempt']}"] if told.get("attempt") else []
+    if told.get("by"):
+        who.append(f"by {told['by']}")
+    return who, str(told.get("message") or told.get("reason") or told.get("detail") or "")

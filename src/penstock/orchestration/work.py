@@ -152,6 +152,8 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
         losses=work.losses,
         is_alone=reason is ExitReason.LACKING and not _has_others(tx, work),
     )
+    if what is Sequel.CANCEL:  # whoever cancelled it may have said why
+        message = (run.state_type == StateType.CANCELLING and run.state_message) or _who_cancelled(work)
     message = message or "Its process is gone"
     if what is Sequel.RESUME:
         times = crashes if crashed else work.losses if is_loss else 0
@@ -163,7 +165,7 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
         count = f"{work.losses} attempts without progress that ended with what was around them"
     elif reason is ExitReason.LACKING:
         count = f"{work.losses} attempts that could not begin"
-    type_, name, told = _final(what, work, message, count)
+    type_, name, told = _final(what, message, count)
     direct(tx, work, type_, name, told, by=work.cancelled_by or "", lost=True, crashed=crashed)
     finish(tx, work)
     return what
@@ -177,9 +179,9 @@ def _has_others(tx: Transaction, work: WorkRow) -> bool:
     )
 
 
-def _final(what: Sequel, work: WorkRow, message: str, count: str) -> tuple[StateType, str, str]:
+def _final(what: Sequel, message: str, count: str) -> tuple[StateType, str, str]:
     if what is Sequel.CANCEL:
-        return StateType.CANCELLED, "Cancelled", _who_cancelled(work)
+        return StateType.CANCELLED, "Cancelled", message
     if what is Sequel.TIME_OUT:
         return StateType.FAILED, "TimedOut", message
     if what is Sequel.POISON:
