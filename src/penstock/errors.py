@@ -202,6 +202,10 @@ class StoreBusy(StoreError):
     """Another process is the writer of this store."""
 
 
+class StoreBehind(StoreError):
+    """What a run has recorded has not reached the store yet. The same again succeeds in a moment."""
+
+
 class StoreUnreachable(StoreError):
     """The database server does not answer, or the connection to it was lost; nothing was changed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,8 +10,9 @@ import pytest
 from tests.orchestration.plant import Plant
 
 from penstock import errors
-from penstock.core import operations
+from penstock.core import operations, records
 from penstock.core.access import OWNER, Permission, Principal
+from penstock.core.operations import Request
 from penstock.core.operations import api_keys as of_keys
 from penstock.core.operations import deployments as of_deployments
 from penstock.core.operations import flow_runs as of_runs
@@ -36,6 +37,11 @@ def principal(plant: Plant, key: str) -> Principal:
     found = access.principal_of(plant.store, key)
     assert found is not None
     return found
+
+
+def asker(plant: Plant, by: Principal) -> Callable[[Request[Any]], Any]:
+    """Asks in somebody's name; gives the answer."""
+    return lambda request: msgspec.json.decode(asking.answer(plant.store, request, by=by).body)
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,9 +193,7 @@ def test_a_runs_key_is_for_that_run_and_for_what_it_has_made(plant: Plant):
     run, stranger = plant.create(name="mine"), plant.create(name="strange")
     claims = {claim.run_id: claim for claim in plant.claim(limit=2)}
     me = principal(plant, claims[run].key)
-
-    def ask(request: Any) -> Any:
-        return msgspec.json.decode(asking.answer(plant.store, request, by=me).body)
+    ask = asker(plant, me)
 
     made = ask(of_deployments.RunDeployment(deployment="etl/nightly", parent_flow_run_id=run))
     assert ask(of_runs.GetFlowRun(run=run))["name"] == "mine"
@@ -198,12 +202,75 @@ def test_a_runs_key_is_for_that_run_and_for_what_it_has_made(plant: Plant):
         of_runs.GetFlowRun(run=stranger),
         of_runs.GetFlowRun(run="mine"),
         of_runs.GetFlowRun(run=""),
-        of_deployments.RunDeployment(deployment="etl/nightly"),
+        of_runs.RetryFlowRun(run=stranger),
+        of_runs.CancelFlowRun(run=made["id"]),
         of_deployments.RunDeployment(deployment="etl/nightly", parent_flow_run_id=stranger),
         of_deployments.RunDeployment(deployment="etl/nightly", parent_flow_run_id=made["id"]),
     ):
         with pytest.raises(errors.NotAllowed, match=run):
             ask(request)
+
+
+def test_a_run_looks_at_what_it_has_made_without_being_its_parent_and_nobody_elses_code_does(plant: Plant):
+    run, stranger = plant.create(), plant.create()
+    claims = {claim.run_id: claim for claim in plant.claim(limit=2)}
+    ask, other = (asker(plant, principal(plant, claims[each].key)) for each in (run, stranger))
+
+    made = ask(of_deployments.RunDeployment(deployment="etl/nightly"))["id"]
+    forged = other(of_deployments.RunDeployment(deployment="etl/nightly", asked_by_run_id=run))["id"]
+
+    assert ask(of_runs.GetFlowRun(run=made))["parent_flow_run_id"] is None
+    assert other(of_runs.GetFlowRun(run=forged))["id"] == forged
+    for ask_one, of_other in ((ask, forged), (other, made)):
+        for request in (of_runs.GetFlowRun(run=of_other), of_runs.RetryFlowRun(run=of_other)):
+            with pytest.raises(errors.NotAllowed):
+                ask_one(request)
+
+
+def test_a_run_retries_a_child_that_has_failed(plant: Plant):
+    run = plant.create()
+    (claim,) = plant.claim()
+    ask = asker(plant, principal(plant, claim.key))
+    child = ask(of_deployments.RunDeployment(deployment="etl/nightly", parent_flow_run_id=run))["id"]
+    plant.claim()
+    plant.begin(child, 1)
+    plant.end(child, 1, "FAILED", "Failed")
+    plant.exit(child, 1)
+
+    assert ask(of_runs.RetryFlowRun(run=child))["state_name"] == "AwaitingRetry"
+
+
+def test_a_key_that_is_for_runs_in_general_retries_none(plant: Plant):
+    run = plant.create()
+    (claim,) = plant.claim()
+    plant.end(run, claim.attempt, "FAILED", "Failed")
+    plant.exit(run, claim.attempt)
+
+    for permission, is_allowed in ((Permission.RUN, False), (Permission.OPERATE, True)):
+        by = principal(plant, new_key(plant, name=permission.value, permissions=(permission,)).key)
+        if is_allowed:
+            assert asker(plant, by)(of_runs.RetryFlowRun(run=run))["state_name"] == "AwaitingRetry"
+        else:
+            with pytest.raises(errors.NotAllowed, match="needs the permission operate"):
+                asker(plant, by)(of_runs.RetryFlowRun(run=run))
+
+
+def test_a_subflow_run_is_its_roots_as_soon_as_it_is_known(plant: Plant):
+    run, stranger = plant.create(), plant.create()
+    claims = {claim.run_id: claim for claim in plant.claim(limit=2)}
+    ask, other = (asker(plant, principal(plant, claims[each].key)) for each in (run, stranger))
+    subflow = "00000000-0000-8000-b000-000000000001"
+    request = of_deployments.RunDeployment(deployment="etl/nightly", parent_flow_run_id=subflow)
+
+    for early in (ask, other):
+        with pytest.raises(errors.StoreBehind, match=subflow):
+            early(request)
+    plant.begin(run, 1)
+    plant.tell(run, 1, records.FlowRunBegan(1, subflow, 1, "sub", "sub", "", "", {}, parent_flow_run_id=run))
+
+    assert ask(request)["parent_flow_run_id"] == subflow
+    with pytest.raises(errors.NotAllowed):
+        other(request)
 
 
 def test_every_operation_of_runs_names_the_run():

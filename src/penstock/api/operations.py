@@ -25,7 +25,7 @@ MAX_BYTES = 10 << 20
 """The largest body that is taken."""
 
 
-OF_RUNS = frozenset({"get_flow_run", "run_deployment"})
+OF_RUNS = frozenset({"get_flow_run", "retry_flow_run", "run_deployment"})
 """What others may ask in general, and a run of what it has made."""
 
 

@@ -77,7 +77,7 @@ def problem_of(error: errors.PenstockError) -> tuple[Problem, dict[str, str]]:
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     elif status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = "0" if isinstance(error, errors.StoreBehind) else "1"
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     problem = Problem(type=name, title=status.phrase, status=status, detail=error.message, hint=error.hint)
     return problem, headers

@@ -176,9 +176,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     code_commit: str | None = None
     """The commit that the first claim has pinned."""
+    asked_by_run_id: str | None = None
+    """The run whose code has asked for this one: its key is good for this one too."""
 
     @classmethod
-    def of(cls, spec: DeploymentSpec, parameters: Mapping[str, Any], variables: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        spec: DeploymentSpec,
+        parameters: Mapping[str, Any],
+        variables: Mapping[str, Any],
+        *,
+        asked_by_run_id: str | None = None,
+    ) -> Self:
         """What a run of a deployment executes, with ``variables`` of its own for the infrastructure."""
         return cls(
             flow_name=spec.flow_name,
@@ -187,4 +196,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             parameters=dict(parameters),
             infrastructure={**spec.infrastructure, **variables},
             timeout_seconds=spec.timeout_seconds,
+            asked_by_run_id=asked_by_run_id,
         )

@@ -11,10 +11,13 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock import errors
 from penstock.core.access import Permission, Principal
 from penstock.core.operations import Request, operation_of
+from penstock.core.operations.deployments import RunDeployment
+from penstock.core.operations.flow_runs import RetryFlowRun
 from penstock.orchestration import api_keys, run_keys
 from penstock.store.api_keys import ApiKeyRow
 from penstock.store.interface import Store, Transaction
@@ -38,11 +41,23 @@ def principal_of(store: Store, key: str) -> Principal | None:
 
 
 def authorize(tx: Transaction, principal: Principal, request: Request[Any]) -> None:
-    """Raise `NotAllowed` when anything that the request names is not theirs."""
+    """Raise `NotAllowed` when anything that the request names is not theirs.
+
+    Raises `StoreBehind` when that cannot be told yet.
+    """
     if principal.pool is not None:
         _authorize_worker(tx, principal.pool, request)
     if principal.run_id is not None:
         _authorize_run(tx, principal, request)
+    elif isinstance(request, RetryFlowRun) and not principal.may(frozenset({Permission.OPERATE})):
+        raise errors.NotAllowed("That needs the permission operate", hint=f"whoever asks is {principal.name}")
+
+
+def in_their_name(principal: Principal, request: Request[Any]) -> Request[Any]:
+    """The request as it is to be carried out: a run that a run's code asks for is kept as asked for by that one."""
+    if principal.run_id is None or not isinstance(request, RunDeployment):
+        return request
+    return replace(request, asked_by_run_id=principal.run_id)
 
 
 def authorize_run(tx: Transaction, principal: Principal, run_id: str, attempts: Collection[int]) -> None:
@@ -80,34 +95,46 @@ def _not_of(pool: str, what: str) -> errors.NotAllowed:
 
 
 def _authorize_run(tx: Transaction, principal: Principal, request: Request[Any]) -> None:
-    """A run names itself, its subflow runs, and runs of deployments that it has made."""
-    named = 0
+    """A run names itself, its subflow runs, and runs of deployments that it has made. New ones need no name."""
+    named = isinstance(request, RunDeployment)
+    is_for_made = isinstance(request, RetryFlowRun) or operation_of(request).permission is Permission.READ
     for name, value in _ids_in(request):
         if name in {"run", "run_id", "flow_run_id", "parent_flow_run_id"}:
-            named += 1
-            made_by_it = name == "run" and operation_of(request).permission is Permission.READ
-            if not _is_of_run(tx, principal, value, also_made=made_by_it):
-                raise errors.NotAllowed(f"This key is for the run `{principal.run_id}` alone, not for: `{value}`")
-        elif name == "attempt" and value != principal.attempt:
+            named = True
+            if _is_of_run(tx, principal, value) or (
+                name == "run" and is_for_made and _is_made_by(tx, principal, value)
+            ):
+                continue
+            if name == "parent_flow_run_id" and tx.flow_runs.row(value) is None:
+                # Perhaps a subflow run of it, which has begun just now. Whose it is is not taken on trust.
+                raise errors.StoreBehind(f"What was recorded of this run has not come yet: `{value}`")
+            raise errors.NotAllowed(f"This key is for the run `{principal.run_id}` alone, not for: `{value}`")
+        if name == "attempt" and value != principal.attempt:
             raise errors.NotAllowed(f"This key is for attempt {principal.attempt}, not for: `{value}`")
     if not named:
         raise errors.NotAllowed(f"This key is for what concerns the run `{principal.run_id}` alone")
 
 
-def _is_of_run(tx: Transaction, principal: Principal, run_id: str, *, also_made: bool) -> bool:
+def _is_of_run(tx: Transaction, principal: Principal, run_id: str) -> bool:
+    """Whether it is the run itself, or a subflow run of it."""
     assert principal.run_id is not None
     if _same(run_id, principal.run_id):
         return True
     row = tx.flow_runs.row(run_id)
+    return row is not None and _same(row.root_run_id, principal.run_id)
+
+
+def _is_made_by(tx: Transaction, principal: Principal, run_id: str) -> bool:
+    """Whether it is a run of a deployment that the run has asked for, as a subflow or apart from it."""
+    assert principal.run_id is not None
+    row = tx.flow_runs.row(run_id)
     if row is None:
         return False
-    if _same(row.root_run_id, principal.run_id):
+    if row.parent_flow_run_id is not None and _is_of_run(tx, principal, row.parent_flow_run_id):
         return True
-    return (
-        also_made
-        and row.parent_flow_run_id is not None
-        and _is_of_run(tx, principal, row.parent_flow_run_id, also_made=False)
-    )
+    work = tx.work.look(run_id)
+    asked_by = None if work is None else work.what().asked_by_run_id
+    return asked_by is not None and _same(asked_by, principal.run_id)
 
 
 def _ids_in(value: Any) -> Iterator[tuple[str, Any]]:

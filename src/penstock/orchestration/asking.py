@@ -14,7 +14,7 @@ from penstock.core.access import Principal
 from penstock.core.operations import Operation, Request, operation_of
 from penstock.core.operations.work import ClaimFlowRuns
 from penstock.orchestration import handlers
-from penstock.orchestration.access import authorize
+from penstock.orchestration.access import authorize, in_their_name
 from penstock.orchestration.claims import claim_together
 from penstock.orchestration.local import Home
 from penstock.store.interface import Store, Transaction
@@ -49,7 +49,7 @@ def answer(
 
     def work(tx: Transaction) -> Answer:
         authorize(tx, by, request)
-        return _as_json(handler(tx, request))
+        return _as_json(handler(tx, in_their_name(by, request)))
 
     if operation.name in handlers.NEEDS_HOME:
         store.ask(lambda tx: authorize(tx, by, request))

@@ -200,6 +200,7 @@ def run_deployment(tx: Transaction, given: ask.RunDeployment) -> FlowRun:
         job_variables=given.job_variables,
         parent_flow_run_id=given.parent_flow_run_id,
         parent_task_run_id=given.parent_task_run_id,
+        asked_by_run_id=given.asked_by_run_id,
     )
     flow_runs.create(tx, [run])
     if given.idempotency_key is not None:

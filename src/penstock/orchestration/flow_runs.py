@@ -221,6 +221,7 @@ class NewRun(NamedTuple):
     is_held: bool = False
     parent_flow_run_id: str | None = None
     parent_task_run_id: str | None = None
+    asked_by_run_id: str | None = None
 
 
 def create(tx: Transaction, runs: Collection[NewRun]) -> None:
@@ -257,7 +258,7 @@ def _created(tx: Transaction, run: NewRun) -> records.FlowRunCreated:
 
 def _work(run: NewRun) -> WorkRow:
     spec = run.spec
-    job = Job.of(spec, run.parameters, run.job_variables)
+    job = Job.of(spec, run.parameters, run.job_variables, asked_by_run_id=run.asked_by_run_id)
     return WorkRow.unclaimed(
         run_id=run.run_id,
         status="held" if run.is_held else "waiting",

@@ -190,7 +190,7 @@ class _Asker:
     def ask(self, request: Request[runs.FlowRun]) -> runs.FlowRun | None:
         try:
             answer = self._orchestrator.ask(request)
-        except (errors.ServerUnreachable, errors.StoreBusy) as error:
+        except (errors.ServerUnreachable, errors.StoreBusy, errors.StoreBehind) as error:
             if self._say is None and not isinstance(request, GetFlowRun):
                 raise
             if self._say is not None and not self._was_away:

@@ -163,3 +163,5 @@ class RunDeployment(Request[FlowRun], frozen=True, kw_only=True):
     """Laid over the deployment's ``infrastructure``."""
     parent_flow_run_id: str | None = None
     parent_task_run_id: str | None = None
+    asked_by_run_id: str | None = None
+    """The run whose code asks for it, child or not: that run may look at it. A run's own key says so by itself."""
