@@ -979,3 +979,15 @@ def test_a_task_that_only_waited_for_a_slot_was_not_interrupted():
     assert History([defined, began]).was_interrupted("t")
     assert not History([defined, began, waits]).was_interrupted("t")
     assert History([defined, began, waits, begins]).was_interrupted("t")
+
+
+def test_what_nobody_answered_in_time_is_not_asked_for_any_longer():
+    asked = records.InputAwaited(1, "r", "p", 1, {}, "Waits", deadline=5)
+    for_ever = records.InputAwaited(1, "r", "p", 1, {}, "Waits", deadline=None)
+    given = records.InputGiven(4, "r", "p", 1, {"value": 7})
+
+    assert History([asked]).question("p", 5) == (asked, True)
+    assert History([asked]).question("p", 6) == (asked, False)
+    assert History([asked, given]).question("p", 6) == (asked, True)
+    assert History([for_ever]).question("p", 6) == (for_ever, True)
+    assert History().question("p", 6) == (None, False)

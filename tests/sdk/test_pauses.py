@@ -309,6 +309,25 @@ def test_a_suspended_run_that_nobody_resumes_in_time_fails(keeper: str):
     assert run.state_message == "Nobody resumed it within 0.2 seconds"
 
 
+def test_a_run_that_nobody_resumed_in_time_asks_anew_when_somebody_goes_on_with_it():
+    seconds = [0.2]
+
+    @flow
+    def asks() -> int:
+        return suspend_flow_run(int, timeout=seconds[0])
+
+    asks(return_state=True)
+    run = wait_until(in_state("TimedOut"))
+    seconds[0] = SECONDS
+    again = asks.resume(run.id, return_state=True)
+    (wanted,) = ask(ListRunInputs(run=run.id))
+    resume_flow_run(run.id, 5)
+
+    assert (again.name, wanted.round) == ("Suspended", 2)
+    assert (wanted.deadline or 0) - wanted.asked_at == SECONDS * 1_000_000
+    assert asks.resume(run.id) == 5
+
+
 def test_a_suspended_run_can_be_cancelled(keeper: str):
     @flow
     def asks() -> None:

@@ -278,8 +278,8 @@ class FlowRunDirected(Record, frozen=True, tag="run!"):
 class InputAwaited(Record, frozen=True, tag="in?"):
     """A flow run waits for somebody to resume it, with an input if ``schema`` says which.
 
-    ``key`` is the id of the task run that stands for the pause. Asked again, because an input did not do or its result
-    was forgotten, it is the next ``round``. With ``suspends``, its process ends meanwhile.
+    ``key`` is the id of the task run that stands for the pause. Asked again, because an input did not do, did not
+    come in time, or its result was forgotten, it is the next ``round``. With ``suspends``, its process ends meanwhile.
     """
 
     at: int

@@ -105,9 +105,12 @@ def _resumed(run: TaskRun, wanted: Wanted, inputs: Inputs, question: InputAwaite
 
 
 def _question(run: TaskRun, wanted: Wanted) -> InputAwaited:
-    """What is asked. What was asked before is asked for as long as before, as somebody may have answered."""
+    """What is asked. What was asked before is asked for as long as before, as somebody may have answered.
+
+    If that time is over and nobody has, whoever has the run go on wants to be asked anew.
+    """
     attempt, now = run.attempt, run.attempt.clock.now()
-    earlier, is_open = (None, False) if attempt.history is None else attempt.history.question(run.id)
+    earlier, is_open = (None, False) if attempt.history is None else attempt.history.question(run.id, now)
     if earlier is not None and is_open:
         return replace(earlier, at=now)
     seconds = wanted.timeout_seconds

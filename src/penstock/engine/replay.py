@@ -146,9 +146,12 @@ class History:
             self.completed.pop(task_run_id, None)
             self._settled.add(task_run_id)
 
-    def question(self, task_run_id: str) -> tuple[records.InputAwaited | None, bool]:
-        """What was asked for last at a pause, and whether it may still be answered."""
-        return self._questions.get(task_run_id), task_run_id not in self._settled
+    def question(self, task_run_id: str, now: int) -> tuple[records.InputAwaited | None, bool]:
+        """What was asked for last at a pause, and whether its answer is there or may still come."""
+        asked = self._questions.get(task_run_id)
+        if asked is None or task_run_id in self._settled:
+            return asked, False
+        return asked, self.answer(asked) is not None or asked.deadline is None or now <= asked.deadline
 
     def answer(self, question: records.InputAwaited) -> records.InputGiven | None:
         """What somebody has given at a pause."""
