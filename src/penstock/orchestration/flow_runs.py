@@ -19,6 +19,7 @@ from penstock.orchestration import deletion, overview, retention, why
 from penstock.orchestration.fold import record, record_all
 from penstock.orchestration.local import Home
 from penstock.orchestration.suspended import end_without_worker
+from penstock.orchestration.turns import give_turn
 from penstock.orchestration.work_pools import pool_of, queue_of, wake
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import CursorRow, FlowRow
@@ -469,18 +470,7 @@ def finish(tx: Transaction, work: WorkRow) -> None:
     wake(tx, work.work_pool)
     tx.wake(f"run:{work.run_id}")
     if work.deployment_id is not None and work.schedule is not None:
-        _release_held(tx, work.deployment_id, work.schedule)
-
-
-def _release_held(tx: Transaction, deployment_id: str, schedule: str) -> None:
-    unfinished = tx.work.of_schedule(deployment_id, schedule)
-    if any(status != "held" for _, status in unfinished) or not unfinished:
-        return
-    held = tx.work.row(unfinished[0][0])
-    if held is not None and held.status == "held":
-        held.status = "waiting"
-        tx.work.save(held)
-        wake(tx, held.work_pool)
+        give_turn(tx, work.deployment_id, work.schedule)
 
 
 def locked(tx: Transaction, run_id: str) -> tuple[WorkRow | None, FlowRow]:

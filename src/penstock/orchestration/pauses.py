@@ -15,6 +15,7 @@ from penstock.orchestration import overview
 from penstock.orchestration.flow_runs import direct, finish, go_on, locked
 from penstock.orchestration.fold import record
 from penstock.orchestration.suspended import end_if_overdue, overdue
+from penstock.orchestration.turns import waits_its_turn
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import FlowRow
 from penstock.store.run_inputs import InputRow
@@ -164,7 +165,11 @@ def _is_undone(tx: Transaction, work: WorkRow | None, by: str) -> bool:
         return False
     work.wish = work.wished_by = None
     if work.status == "suspended":
+        due_at, waits = work.due_at, waits_its_turn(tx, work)
         go_on(tx, work, "Resuming", f"Resumed by {by or 'a user'}", by=by)
+        if waits:
+            work.status, work.due_at = "held", due_at
+            tx.work.save(work)
     else:
         tx.work.save(work)
         tx.wake(f"worker:{work.worker_id}")
