@@ -11,6 +11,8 @@ from penstock.core.operations import pauses as of_pauses
 from penstock.core.schedules import Interval
 from penstock.core.slots import Overlap, Policy
 from penstock.core.work import ExitReason
+from penstock.store.deployments import as_json
+from penstock.store.interface import Transaction
 from penstock.testing import FakeClock
 
 
@@ -42,6 +44,31 @@ def suspend_and_resume(plant: Plant, run: str) -> None:
 def end(plant: Plant, run: str, attempt: int = 1) -> None:
     plant.end(run, attempt)
     plant.exit(run, attempt)
+
+
+def end_unseen(plant: Plant, run: str) -> None:
+    """The run ends while another server, which has not seen that yet, decides that the next one is to wait for it."""
+
+    def lay_down(tx: Transaction) -> None:
+        work = tx.work.row(run)
+        assert work is not None
+        work.let_go("done")
+        tx.work.save(work)
+
+    plant.store.run(lay_down)
+
+
+def allow_unseen(plant: Plant) -> None:
+    """Runs may overlap from now on, while another server still decides by what held before."""
+
+    def change(tx: Transaction) -> None:
+        deployment = tx.deployments.named("etl", "nightly")
+        assert deployment is not None
+        (row,) = tx.schedules.of([deployment.id])
+        row.spec = as_json(every_minute("allow"))
+        tx.schedules.save([row])
+
+    plant.store.run(change)
 
 
 def claimed(plant: Plant) -> list[str]:
@@ -102,3 +129,49 @@ def test_a_run_under_way_goes_on_when_it_is_resumed_whoever_waits_for_it(timed: 
     timed.ask(of_pauses.ResumeFlowRun(run=first))
 
     assert claimed(timed) == [first]
+
+
+def test_runs_that_wait_start_when_their_schedule_lets_runs_overlap(timed: Plant, clock: FakeClock):
+    _, second = one_under_way_and_one_that_waits(timed, clock)
+    topics: set[str] = set()
+    stop = timed.store.subscribe(topics.update)
+    timed.ask(of_deployments.SaveSchedule(deployment="etl/nightly", schedule=every_minute("allow")))
+    stop()
+
+    assert "work:default" in topics
+    assert claimed(timed) == [second]
+
+
+def test_runs_that_wait_go_on_waiting_while_their_schedule_lets_none_overlap(timed: Plant, clock: FakeClock):
+    first, second = one_under_way_and_one_that_waits(timed, clock)
+    timed.ask(of_deployments.SaveSchedule(deployment="etl/nightly", schedule=every_minute("skip")))
+    before = claimed(timed)
+    end(timed, first)
+
+    assert before == []
+    assert claimed(timed) == [second]
+
+
+def test_all_that_wait_start_at_the_next_end_of_a_run_of_a_schedule_that_lets_runs_overlap(
+    timed: Plant, clock: FakeClock
+):
+    first, second = one_under_way_and_one_that_waits(timed, clock)
+    allow_unseen(timed)
+    clock.advance(60)
+    timed.schedule()
+    (third,) = claimed(timed)
+    end(timed, first)
+
+    assert third != second
+    assert claimed(timed) == [second]
+
+
+def test_a_run_that_waits_for_none_starts_when_the_next_time_of_its_schedule_comes(timed: Plant, clock: FakeClock):
+    first, second = one_under_way_and_one_that_waits(timed, clock)
+    end_unseen(timed, first)
+    before = claimed(timed)
+    clock.advance(60)
+    timed.schedule()
+
+    assert before == []
+    assert claimed(timed) == [second]

@@ -26,6 +26,7 @@ from penstock.core.timestamps import as_datetime, as_microseconds
 from penstock.orchestration import flow_runs
 from penstock.orchestration.flow_runs import NewRun
 from penstock.orchestration.overview import deployment_of, place
+from penstock.orchestration.turns import give_turn
 from penstock.orchestration.work_pools import pool_of, queue_of
 from penstock.store.deployments import FIRST, DeploymentRow, ScheduleRow, as_json
 from penstock.store.interface import Transaction
@@ -305,6 +306,9 @@ def _apply_schedules(tx: Transaction, deployment_id: str, specs: Iterable[Schedu
         tx.schedules.forget(deployment_id, name)
     rows = [_schedule_row(deployment_id, spec, known.get(spec.name), tx.now) for spec in wanted.values()]
     tx.schedules.save(rows)
+    for name, row in known.items():
+        if name in wanted and wanted[name].policy.overlap == "allow" != row.schedule_spec().policy.overlap:
+            give_turn(tx, deployment_id, name)
 
 
 def _schedule_row(deployment_id: str, spec: ScheduleSpec, known: ScheduleRow | None, now: int) -> ScheduleRow:

@@ -14,6 +14,7 @@ from penstock.core.timestamps import as_datetime, as_microseconds
 from penstock.orchestration import flow_runs
 from penstock.orchestration.deployments import check_parameters, next_look
 from penstock.orchestration.flow_runs import NewRun
+from penstock.orchestration.turns import give_turn
 from penstock.orchestration.work_pools import queue_of, wake
 from penstock.store.deployments import ScheduleRow, SlotRow
 from penstock.store.interface import Store, Transaction
@@ -139,6 +140,9 @@ def _decide(
     """Decide the slots of one schedule up to now; says how many records of no run there are."""
     schedule = row.schedule_spec()
     held = sum(status == "held" for _, status in unfinished)
+    if held == len(unfinished) > 0:  # what they wait for has ended while it was decided that they wait
+        give_turn(tx, row.deployment_id, row.name)
+        held -= 1
     facts = Facts(unfinished=len(unfinished) - held, waiting=held, looking_since=as_datetime(looking.since))
     decision = slots.decide(
         schedule.schedule, as_datetime(row.slots_until), as_datetime(tx.now), schedule.policy, facts

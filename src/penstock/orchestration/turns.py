@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.core.slots import Overlap
 from penstock.orchestration.work_pools import wake
 from penstock.store.interface import Transaction
 from penstock.store.work import WorkRow
@@ -12,7 +13,9 @@ def waits_its_turn(tx: Transaction, work: WorkRow) -> bool:
 
     Their work is locked, so that none ends unseen: whoever ends it then gives the turn to the run that waits.
     """
-    if work.deployment_id is None or work.schedule is None or not _queues(tx, work.deployment_id, work.schedule):
+    if work.deployment_id is None or work.schedule is None:
+        return False
+    if _overlap(tx, work.deployment_id, work.schedule) != "queue_one":
         return False
     others = [run_id for run_id, status in tx.work.of_schedule(work.deployment_id, work.schedule) if status != "held"]
     rows = {row.id: row for row in tx.flow_runs.rows(others)}
@@ -25,20 +28,25 @@ def waits_its_turn(tx: Transaction, work: WorkRow) -> bool:
 
 
 def give_turn(tx: Transaction, deployment_id: str, schedule: str) -> None:
-    """Let the next run of a schedule start, if there is one that waits and none is under way."""
+    """Let the next run of a schedule start, if one waits and none is under way; all that wait, if they may overlap."""
     unfinished = tx.work.of_schedule(deployment_id, schedule)
-    if any(status != "held" for _, status in unfinished) or not unfinished:
-        return
-    held = tx.work.row(unfinished[0][0])
-    if held is not None and held.status == "held":
-        held.status = "waiting"
-        tx.work.save(held)
-        wake(tx, held.work_pool)
+    held = [run_id for run_id, status in unfinished if status == "held"]
+    if held and _overlap(tx, deployment_id, schedule) == "allow":
+        _start(tx, held)
+    elif len(held) == len(unfinished):
+        _start(tx, held[:1])
 
 
-def _queues(tx: Transaction, deployment_id: str, schedule: str) -> bool:
-    return any(
-        each.schedule_spec().policy.overlap == "queue_one"
-        for each in tx.schedules.of([deployment_id])
-        if each.name == schedule
-    )
+def _start(tx: Transaction, run_ids: list[str]) -> None:
+    for run_id in sorted(run_ids):
+        held = tx.work.row(run_id)
+        if held is not None and held.status == "held":
+            held.status = "waiting"
+            tx.work.save(held)
+            wake(tx, held.work_pool)
+
+
+def _overlap(tx: Transaction, deployment_id: str, schedule: str) -> Overlap | None:
+    """What the schedule says, if it is there still."""
+    found = [each.schedule_spec() for each in tx.schedules.of([deployment_id]) if each.name == schedule]
+    return found[0].policy.overlap if found else None
