@@ -23,6 +23,7 @@ from penstock.core.operations import work_pools as of_pools
 from penstock.core.schedules import Interval
 from penstock.core.slots import Policy
 from penstock.core.states import StateType
+from penstock.core.work import ExitReason
 from penstock.orchestration import fsck, kept_files, taking_over
 from penstock.orchestration.fsck import Rebuilt
 from penstock.orchestration.local import Home
@@ -168,6 +169,22 @@ def test_a_run_that_was_under_way_is_still_its_workers(settings: Settings):
     rebuilt(settings)
 
     assert goes_on(settings, plant, run_id) == (["go_on"], "Completed")
+
+
+def test_the_crashes_before_a_retry_count_no_more_after_the_rebuild(settings: Settings):
+    with first_at_work(settings) as plant:
+        plant.deploy(on_crash="fail")
+        run_id = plant.create()
+        plant.claim()
+        crashed = plant.exit(run_id, 1, ExitReason.CRASHED)
+        before = plant.run(run_id).crashes
+        plant.ask(of_runs.RetryFlowRun(run=run_id))
+    found = problems(settings)
+    rebuilt(settings)
+
+    with at_work(settings) as plant:
+        assert (crashed, before, plant.run(run_id).crashes) == ("Crashed", 1, 0)
+    assert found == []
 
 
 def test_a_damaged_page_loses_what_is_on_it_and_says_so(settings: Settings):

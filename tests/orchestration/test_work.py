@@ -203,6 +203,33 @@ def test_after_three_crashes_without_progress_a_run_is_set_aside(timed: Plant, c
     assert timed.claim() == []
 
 
+def test_a_run_that_was_set_aside_and_is_retried_may_crash_as_often_again(timed: Plant, clock: FakeClock):
+    run = timed.create()
+    for attempt in range(1, MAX_CRASHES + 1):
+        begin_late(timed, clock, run, attempt)
+        timed.exit(run, attempt, ExitReason.CRASHED)
+    retried = timed.ask(of_runs.RetryFlowRun(run=run))
+    states: list[str] = []
+    for attempt in range(MAX_CRASHES + 1, 2 * MAX_CRASHES + 1):
+        begin_late(timed, clock, run, attempt)
+        states.append(timed.exit(run, attempt, ExitReason.CRASHED, message="Killed by signal 11"))
+
+    assert (retried.state_name, retried.crashes) == ("AwaitingRetry", 0)
+    assert states == [*["Resuming"] * (MAX_CRASHES - 1), "Poison"]
+    assert timed.run(run).state_message == ("Set aside after 3 crashes without progress. The last: Killed by signal 11")
+
+
+def test_a_task_of_before_the_retry_that_is_told_of_late_brings_no_crash_back(timed: Plant, clock: FakeClock):
+    run = timed.create()
+    for attempt in range(1, MAX_CRASHES + 1):
+        begin_late(timed, clock, run, attempt)
+        timed.exit(run, attempt, ExitReason.CRASHED)
+    timed.ask(of_runs.RetryFlowRun(run=run))
+    timed.finish_task(run, MAX_CRASHES, "load")
+
+    assert timed.run(run).crashes == 0
+
+
 def test_attempts_that_ended_with_what_was_around_them_are_no_crashes_of_the_run(timed: Plant, clock: FakeClock):
     run = timed.create()
     for attempt in range(1, MAX_CRASHES + 2):

@@ -259,7 +259,8 @@ class FlowRunDirected(Record, frozen=True, tag="run!"):
     """Whoever keeps the store gives a run a state: PENDING when a worker claims it, SCHEDULED when it is to go on.
 
     With ``lost``, the attempt's process is gone: it records nothing more, and what it had not ended is Interrupted.
-    ``crashed`` says that it died, which counts towards poison.
+    ``crashed`` says that it died, which counts towards poison; ``afresh``, that somebody wants another try, so that the
+    crashes until then count no more.
     """
 
     at: int
@@ -273,6 +274,7 @@ class FlowRunDirected(Record, frozen=True, tag="run!"):
     work_queue: str | None = None
     lost: bool = False
     crashed: bool = False
+    afresh: bool = False
 
 
 class InputAwaited(Record, frozen=True, tag="in?"):

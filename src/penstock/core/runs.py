@@ -46,7 +46,7 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     forked_from: str | None = None
     description: str = ""
     crashes: int = 0
-    """Attempts whose process died, since a task was last completed anew."""
+    """Attempts whose process died, since a task was last completed anew, or somebody retried the run."""
     deployment_id: str | None = None
     due_at: int | None = None
     """When it was, or is, to start; None for runs that were simply called."""

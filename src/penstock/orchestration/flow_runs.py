@@ -371,7 +371,7 @@ def retry_flow_run(tx: Transaction, given: ask.RetryFlowRun) -> FlowRun:
     queue_of(tx, pool_of(tx, work.work_pool).name, work.work_queue)  # which may have been deleted meanwhile
     work.wish = work.wished_by = None
     work.losses = 0
-    go_on(tx, work, "AwaitingRetry", f"Retried by {given.by or 'a user'}", by=given.by)
+    go_on(tx, work, "AwaitingRetry", f"Retried by {given.by or 'a user'}", by=given.by, afresh=True)
     return _row(tx, row.id).view()
 
 
@@ -385,11 +385,12 @@ def go_on(
     delay_seconds: float = 0,
     lost: bool = False,
     crashed: bool = False,
+    afresh: bool = False,
 ) -> None:
     """A run that no process executes now is to go on where it stopped, on any worker of its pool."""
     root = _row(tx, work.run_id)
     work.attempt = max(work.attempt, root.attempt)
-    direct(tx, work, StateType.SCHEDULED, name, message, by=by, lost=lost, crashed=crashed)
+    direct(tx, work, StateType.SCHEDULED, name, message, by=by, lost=lost, crashed=crashed, afresh=afresh)
     work.let_go("waiting")
     work.cancelled_at = work.cancelled_by = None
     work.late = 0
@@ -439,6 +440,7 @@ class Direction(TypedDict, total=False):
     worker: str | None
     lost: bool
     crashed: bool
+    afresh: bool
 
 
 def direct_all(

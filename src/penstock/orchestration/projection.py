@@ -350,6 +350,8 @@ class Projection:
         kind = self._state_type(record.type, final=record.type in _FINAL)
         if record.lost:
             self._end_attempt(row, record)
+        if record.afresh:
+            row.crashes = 0
         if self.attempt > row.attempt:
             row.attempt = self.attempt
             row.clock = 0  # whatever the attempt's process says comes later
