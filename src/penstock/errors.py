@@ -157,7 +157,7 @@ class TimedOut(PenstockError, TimeoutError):
 
 
 class AlreadyRunning(PenstockError):
-    """Another process is executing this run."""
+    """Another process is executing this run, or a worker will."""
 
 
 class AlreadyEnded(PenstockError):

@@ -18,7 +18,7 @@ from penstock import clock, settings
 from penstock.core import records
 from penstock.core.deployments import DeploymentSpec, LocalFolder
 from penstock.core.operations.deployments import ApplyDeployment, RunDeployment
-from penstock.core.operations.flow_runs import CancelFlowRun, ListFlowRuns
+from penstock.core.operations.flow_runs import CancelFlowRun, ListFlowRuns, RetryFlowRun
 from penstock.core.operations.work import ClaimFlowRuns, RegisterWorker
 from penstock.sdk import connect
 
@@ -197,6 +197,24 @@ def test_who_resumes_a_workers_run_elsewhere_than_where_its_code_is_is_told_how_
             "error: There is no file of flows: `etl.py`\n"
             "hint: `penstock flow-run retry quiet-otter` lets a worker go on with it; to do so here, "
             "say where it is now: `--file FILE:FLOW`\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize("words", [("resume",), ("resume", "--dry-run"), ("rerun", "--from", "load")])
+def test_a_run_that_waits_for_a_worker_does_not_go_on_here_as_well(
+    penstock: Call, create: Call, ask: Call, words: tuple[str, ...]
+):
+    ask(CancelFlowRun(run=create("quiet-otter")))
+    ask(RetryFlowRun(run="quiet-otter"))
+
+    assert penstock("flow-run", words[0], "quiet-otter", *words[1:]) == (
+        1,
+        "",
+        (
+            "error: The run waits for a worker, which goes on with it: `quiet-otter`\n"
+            "hint: `penstock worker start -p default` starts one; to go on here instead, "
+            "`penstock flow-run cancel quiet-otter` first\n"
         ),
     )
 

@@ -44,7 +44,7 @@ class JournalsOnly:
 def _without_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals stay where they are: the store has tests of its own."""
 
-    def past_of(here: runs.Environment, run: str) -> tuple[JournalsOnly, str]:
+    def past_of(here: runs.Environment, run: str, *, goes_on: bool = False) -> tuple[JournalsOnly, str]:
         return JournalsOnly(here.settings.journals), run
 
     monkeypatch.setattr(runs, "_past_of", past_of)

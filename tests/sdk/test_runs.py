@@ -10,9 +10,13 @@ from typing import Any
 import pydantic
 import pytest
 
-from penstock import flow, task
+from penstock import clock, errors, flow, settings, task
 from penstock.core import records
+from penstock.core.deployments import DeploymentSpec, LocalFolder
+from penstock.core.operations.deployments import ApplyDeployment, RunDeployment
+from penstock.core.operations.flow_runs import CancelFlowRun, GetFlowRun
 from penstock.journal import writer
+from penstock.sdk import connect
 
 
 class Login(pydantic.BaseModel):
@@ -88,3 +92,20 @@ def test_a_task_takes_what_is_nested_deeper_than_python_calls(home: Path):
         return depth_of(deep) + depth_of.submit([deep]).result()
 
     assert deeply() == 2
+
+
+def test_a_run_that_waits_for_a_worker_does_not_go_on_here_as_well(home: Path):
+    with connect.asking(settings.load(), clock.SYSTEM) as orchestrator:
+        spec = DeploymentSpec(name="nightly", flow_name="one", entrypoint="one.py:one", code=LocalFolder("/flows"))
+        orchestrator.ask(ApplyDeployment(spec=spec))
+        run = orchestrator.ask(RunDeployment(deployment="one/nightly")).id
+
+        with pytest.raises(errors.AlreadyRunning, match="waits for a worker"):
+            one.resume(run)
+        with pytest.raises(errors.AlreadyRunning, match="waits for a worker"):
+            one.rerun(run, from_task="load")
+
+        assert orchestrator.ask(GetFlowRun(run=run)).state_name == "Scheduled"
+        orchestrator.ask(CancelFlowRun(run=run))
+    with pytest.raises(errors.NotFound, match="Nothing is recorded"):
+        one.resume(run)

@@ -14,7 +14,7 @@ from penstock.cli.terminal import one_line
 from penstock.core.operations.flow_runs import GetFlowRun
 from penstock.core.runs import FlowRun
 from penstock.core.states import StateType
-from penstock.orchestration import overview
+from penstock.orchestration import by_hand, overview
 from penstock.sdk import connect
 
 File = Annotated[
@@ -53,7 +53,7 @@ def resume(
         raise errors.UsageError("Missing: `RUN`", hint="name a run, or say `--last`")
     if flow_run_pauses.let_go_on(here, run or _found(here, None)[0].id, input, dry_run=dry_run):
         return 0
-    found, finished = _found(here, run)
+    found, finished = _found(here, run, goes_on=True)
     if found.state_type is StateType.COMPLETED:
         raise errors.UsageError(
             f"Flow run `{found.name}` has completed",
@@ -83,7 +83,7 @@ def rerun(
 
     All other tasks keep what they returned. It stays the same run, in its next attempt.
     """
-    found, _ = _found(here, run)
+    found, _ = _found(here, run, goes_on=True)
     if dry_run:
         return _rehearsed(here, f"Flow run `{one_line(found.name)}` would run again from `{from_task}` on")
     with running.loaded(here, _code(found, file), known_as=_module(found)) as flow:
@@ -114,8 +114,11 @@ def fork(
         return running.execute(here, lambda: flow.fork(found.id, parameters=given, return_state=True))
 
 
-def _found(session: Session, run: str | None) -> tuple[FlowRun, int]:
-    """The run (None: the newest), and how many of its task runs have completed. Subflow runs are refused."""
+def _found(session: Session, run: str | None, *, goes_on: bool = False) -> tuple[FlowRun, int]:
+    """The run (None: the newest), and how many of its task runs have completed. Subflow runs are refused.
+
+    With ``goes_on``, so are runs that are with workers.
+    """
     with session.asking() as tx:
         try:
             found = overview.last_flow_run(tx) if run is None else overview.flow_run(tx, run)
@@ -128,6 +131,8 @@ def _found(session: Session, run: str | None) -> tuple[FlowRun, int]:
             raise errors.UsageError(
                 f"Flow run `{found.name}` is a subflow run of `{root.name}`", hint=f"name that run: `{root.name}`"
             )
+        if goes_on:
+            by_hand.refuse_if_workers(tx, found)
         counts = overview.state_counts(tx, found.id)
     return found, sum(count.task_runs for count in counts if count.state_type is StateType.COMPLETED)
 

@@ -61,7 +61,7 @@ def cancel(
     if conditions.are_given:
         terminal.confirm(f"Cancel {humanize.counted(len(found), 'run')}?", yes=yes)
     asked = [here.ask(CancelFlowRun(run=each.id, by=here.user, message=message)) for each in found]
-    by_hand = [each.id for each in asked if each.work_pool is None and not each.is_final]
+    by_hand = [each.id for each in asked if each.is_by_hand and not each.is_final]
     if by_hand and getattr(here.orchestrator, "url", None) is None:
         # Nobody else is there to end processes of this machine.
         _end_here(here, by_hand)

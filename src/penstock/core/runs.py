@@ -54,11 +54,16 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     """The pool whose workers execute it; None for runs that were simply called."""
     work_queue: str | None = None
     worker: str | None = None
-    """The name of the worker that claimed it last."""
+    """The name of the worker that claimed it last; None once somebody has gone on with it by hand."""
 
     @property
     def is_final(self) -> bool:
         return self.state_type in FINAL
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Of a root run: whether it was a process started by hand, not a worker's, that began it last."""
+        return self.work_pool is None or (self.worker is None and self.started_at is not None)
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):

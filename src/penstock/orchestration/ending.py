@@ -17,6 +17,7 @@ from penstock.orchestration.lost import conclude_cancelled
 from penstock.store.flow_runs import NEWEST
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import FlowRow
+from penstock.store.work import WorkRow
 
 MAX_RUNS = 200
 """So many runs are looked at in one go."""
@@ -84,4 +85,10 @@ def _cancelling_by_hand(tx: Transaction) -> Iterator[FlowRow]:
     before = NEWEST
     while rows := tx.flow_runs.page(before=before, limit=MAX_RUNS, state=StateType.CANCELLING, roots=True):
         before = rows[-1].created_at, rows[-1].id
-        yield from (row for row in rows if not row.is_managed and tx.runs_elsewhere.row(row.id) is None)
+        works = tx.work.rows(row.id for row in rows if row.is_managed)
+        yield from (row for row in rows if _is_by_hand(tx, row, works.get(row.id)))
+
+
+def _is_by_hand(tx: Transaction, row: FlowRow, work: WorkRow | None) -> bool:
+    """Whether no worker ends it: it never had one, or somebody went on with it once its workers had done with it."""
+    return (work is None or work.status == "done") and tx.runs_elsewhere.row(row.id) is None

@@ -410,7 +410,8 @@ def set_flow_run_state(tx: Transaction, given: ask.SetFlowRunState) -> FlowRun:
             hint="`penstock flow-run retry` makes it run again",
         )
     work, row = locked(tx, row.id)
-    if work is None and row.ended_at is None:
+    is_by_hand = work is None or (work.status == "done" and row.state_name != "Suspended")
+    if is_by_hand and row.ended_at is None:
         raise errors.AlreadyRunning(f"A process may be executing this run: `{row.name}`", hint="end it first")
     if work is not None and work.status == "claimed":
         raise errors.AlreadyRunning(f"A worker is executing this run: `{row.name}`", hint="cancel it first")

@@ -26,6 +26,8 @@ LATEST = 1 << 60
 
 STATE_COMMANDS = frozenset({"cancel", "set_state"})
 """The commands that change a flow run's state."""
+BY_HAND = frozenset({"resume", "rerun"})
+"""What says that no worker began an attempt: somebody went on with the run, which may be one of a deployment."""
 FOUND = "found"
 """A run whose process counted as dead, because nobody had heard of it, is told of again."""
 
@@ -94,7 +96,7 @@ class Projection:
         clock = self._tick(record.at)
         row = self._flow_row(record.flow_run_id, record.at)
         is_left = row.attempt < self.attempt and row.ended_at is None and row.state_name != "Suspended"
-        if row.id == self.run_id and is_left and not row.is_managed:
+        if row.id == self.run_id and is_left and row.is_by_hand:
             reason = f"Attempt {row.attempt} has not ended, and attempt {self.attempt} began"
             self._lose(record.at, row.attempt, reason, record.at)
         kept = self._packed(record.arguments)
@@ -109,6 +111,8 @@ class Projection:
         if _enters(row, self.attempt, clock, final=False):
             self._enter_flow_state(row, record.at, clock, "RUNNING", "Running", None, 1)
             row.result = None
+            if record.source in BY_HAND:
+                row.worker = None
         self._event(record.at, "began", row.id, name=record.name, flow=record.flow_name, attempt=self.attempt)
 
     def _flow_run_moved(self, record: records.FlowRunMoved) -> None:
@@ -125,7 +129,7 @@ class Projection:
         row = self._flow_row(record.flow_run_id, record.at)
         kind = self._state_type(record.type, final=True)
         kept = self._packed(record.result)
-        if record.name == "Interrupted" and row.id == self.run_id and row.is_managed:
+        if record.name == "Interrupted" and row.id == self.run_id and not row.is_by_hand:
             # Its process was told to end. Whoever told it so says what becomes of the run.
             self._event(record.at, "interrupted", row.id, message=record.message, attempt=self.attempt)
             return
@@ -138,9 +142,9 @@ class Projection:
         self._event(record.at, kind.lower(), row.id, state=name, message=message, attempt=self.attempt)
 
     def _is_cancelled_by_hand(self) -> bool:
-        """Whether somebody wants the end of a run that no worker directs: then its process is told to end."""
+        """Whether somebody wants the end of a run that no worker executes: then its process is told to end."""
         root = self.flow_rows.get(self.run_id)
-        return root is not None and root.state_type == "CANCELLING" and not root.is_managed
+        return root is not None and root.state_type == "CANCELLING" and root.is_by_hand
 
     def _enter_flow_state(
         self, row: FlowRow, at: int, clock: int, kind: str, name: str, message: str | None, run_count: int

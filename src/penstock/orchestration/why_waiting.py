@@ -23,7 +23,7 @@ _START_SERVER = "`penstock server start` starts one"
 def of_work(tx: Transaction, run: FlowRun, *, is_served: bool = True) -> Iterator[Reason]:
     """Why a worker's run is not executed, or not ended yet; ``is_served``: a server is there to hand it to workers."""
     work = tx.work.look(run.id)
-    if work is None or run.is_final:
+    if work is None or work.status == "done" or run.is_final:
         return
     if not is_served:
         yield _no_server(run, work)

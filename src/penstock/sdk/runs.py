@@ -115,7 +115,7 @@ def resume(spec: FlowSpec, run: str, *, from_task: str | None = None, return_sta
 
     def start() -> Started:
         here = environment()
-        past, run_id = _past_of(here, run)
+        past, run_id = _past_of(here, run, goes_on=True)
 
         def edit(history: History) -> records.ResultsForgotten | None:
             return None if from_task is None else _forget_from(here, history, run_id, from_task)
@@ -408,12 +408,17 @@ def _exit(error: errors.JournalLost) -> NoReturn:
     raise SystemExit(errors.JournalLost.exit_code) from error
 
 
-def _past_of(here: Environment, run: str) -> tuple[Past, str]:
-    """What is kept of earlier attempts, and the id of the run that is meant."""
-    from penstock.orchestration import local, overview  # noqa: PLC0415  the store is for those who look back
+def _past_of(here: Environment, run: str, *, goes_on: bool = False) -> tuple[Past, str]:
+    """What is kept of earlier attempts, and the id of the run that is meant.
+
+    With ``goes_on``, raises `AlreadyRunning` while the run is with workers.
+    """
+    from penstock.orchestration import by_hand, local, overview  # noqa: PLC0415  the store is for those who look back
 
     with local.open_home(here.settings, here.clock) as home, home.reading() as tx:
         found = overview.flow_run(tx, run)
+        if goes_on:
+            by_hand.refuse_if_workers(tx, found)
     if found.root_run_id != found.id:
         raise errors.UsageError(
             f"Flow run `{found.name}` is a subflow run: it goes on with the run that called it",

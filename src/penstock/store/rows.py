@@ -86,8 +86,13 @@ class FlowRow(msgspec.Struct, gc=False):
 
     @property
     def is_managed(self) -> bool:
-        """Whether a worker executes it, so that the end of its process is for the server to judge."""
+        """Whether workers execute it, so that the end of its process is for the server to judge."""
         return self.work_pool is not None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Of a root run: whether it was a process started by hand, not a worker's, that began it last."""
+        return not self.is_managed or (self.worker is None and self.started_at is not None)
 
     def view(self) -> FlowRun:
         return FlowRun(

@@ -1,0 +1,81 @@
+"""Runs of deployments that somebody goes on with by hand: one process executes each, and can be ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from tests.acceptance.place import Place, write
+
+from penstock.core.operations.flow_runs import GetFlowRun, ListFlowRuns
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself"),
+]
+
+FLOWS = """
+import os
+import time
+from penstock import flow
+
+
+@flow
+def stubborn():
+    if not os.path.exists("mended"):
+        raise ValueError("not yet")
+    print("ready", flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.fixture
+def failed(place: Place) -> str:
+    """The id of a run that a worker has executed; a server is there, and no worker any more."""
+    write(place.folder, stubborn=FLOWS)
+    place.start_server()
+    worker = place.start("worker", "start")
+    place.run("deployment", "build", "stubborn.py:stubborn", "-n", "x", "--apply")
+    place.run("deployment", "run", "stubborn/x", "--watch", code=1)
+    worker.end()
+    (place.folder / "mended").touch()
+    return place.ask(ListFlowRuns()).items[0].id
+
+
+def state(place: Place, run: str) -> str:
+    return place.ask(GetFlowRun(run=run)).state_name
+
+
+def test_its_process_is_ended_when_it_is_cancelled_with_a_server_and_without(place: Place, failed: str):
+    process = place.start("flow-run", "resume", failed)
+    process.says("ready")
+    place.until(lambda: state(place, failed) == "Running", "its beginning")
+
+    asked = place.run("flow-run", "cancel", failed)
+
+    assert asked.out.endswith("is Cancelling: its processes are being ended\n")
+    assert process.popen.wait(60) == 128 + signal.SIGTERM
+    place.until(lambda: state(place, failed) == "Cancelled", "its end")
+
+    place.run("server", "stop")
+    again = place.start("flow-run", "resume", failed)
+    again.says("ready")
+    assert place.run("flow-run", "cancel", failed).out.endswith("is Cancelled\n")
+    assert again.popen.wait(60) == 128 + signal.SIGTERM
+
+
+def test_it_is_left_to_the_worker_that_it_waits_for_until_it_is_cancelled(place: Place, failed: str):
+    place.run("flow-run", "retry", failed)
+
+    refused = place.run("flow-run", "resume", failed, code=1)
+
+    assert "The run waits for a worker, which goes on with it" in refused.err
+    assert state(place, failed) == "AwaitingRetry"
+    place.run("flow-run", "cancel", failed)
+    process = place.start("flow-run", "resume", failed)
+    process.says("ready")
+    place.until(lambda: state(place, failed) == "Running", "its beginning")
+    assert "A process may be executing this run" in place.run("flow-run", "set-state", failed, "failed", code=1).err
+    assert process.end(signal.SIGINT) == 130
+    place.until(lambda: state(place, failed) == "Interrupted", "its end")
