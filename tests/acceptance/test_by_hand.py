@@ -18,13 +18,16 @@ pytestmark = [
 FLOWS = """
 import os
 import time
-from penstock import flow
+from penstock import flow, suspend_flow_run
 
 
 @flow
 def stubborn():
     if not os.path.exists("mended"):
         raise ValueError("not yet")
+    if os.path.exists("asks"):
+        print("answer", suspend_flow_run(int, key="number"), flush=True)
+        return
     print("ready", flush=True)
     time.sleep(300)
 """
@@ -79,3 +82,14 @@ def test_it_is_left_to_the_worker_that_it_waits_for_until_it_is_cancelled(place:
     assert "A process may be executing this run" in place.run("flow-run", "set-state", failed, "failed", code=1).err
     assert process.end(signal.SIGINT) == 130
     place.until(lambda: state(place, failed) == "Interrupted", "its end")
+
+
+def test_it_goes_on_here_with_the_input_for_which_it_has_suspended_itself_here(place: Place, failed: str):
+    (place.folder / "asks").touch()
+    place.run("flow-run", "resume", failed, code=7)
+    place.until(lambda: state(place, failed) == "Suspended", "its suspension")
+
+    ran = place.run("flow-run", "resume", failed, "--input", "value=3")
+
+    assert "answer 3" in ran.out
+    place.until(lambda: state(place, failed) == "Completed", "its end")

@@ -10,7 +10,9 @@ from penstock.cli.session import Here, Session
 from penstock.cli.terminal import one_line
 from penstock.core.operations.flow_runs import GetFlowRun
 from penstock.core.operations.pauses import ListRunInputs, PauseFlowRun, ResumeFlowRun, SuspendFlowRun
+from penstock.core.runs import FlowRun
 from penstock.core.states import StateType
+from penstock.orchestration import by_hand
 from penstock.sdk import connect
 
 
@@ -43,7 +45,7 @@ def let_go_on(session: Session, run: str, given: tuple[str, ...], *, dry_run: bo
                 hint=f"`penstock flow-run why {found.name}` says what it waits for",
             )
         return False
-    is_executed_here = found.work_pool is None and found.state_name == "Suspended"
+    is_executed_here = _is_executed_here(session, found)
     waits = session.ask(ListRunInputs(run=found.id))
     if dry_run:
         session.terminal.say(f"Flow run `{one_line(found.name)}` would be resumed")
@@ -52,6 +54,16 @@ def let_go_on(session: Session, run: str, given: tuple[str, ...], *, dry_run: bo
         session.ask(ResumeFlowRun(run=found.id, input=value, by=session.user))
         session.terminal.tell(f"Resumed flow run '{one_line(found.name)}'")
     return not is_executed_here
+
+
+def _is_executed_here(session: Session, run: FlowRun) -> bool:
+    """Whether the run is suspended, and no worker goes on with it."""
+    if run.state_name != "Suspended" or not run.is_by_hand:
+        return False
+    if run.work_pool is None:
+        return True
+    with session.asking() as tx:
+        return not by_hand.is_with_workers(tx, run.id)
 
 
 def _input(session: Session, given: tuple[str, ...]) -> dict[str, Any] | None:

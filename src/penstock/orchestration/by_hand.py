@@ -5,12 +5,18 @@ from __future__ import annotations
 from penstock import errors
 from penstock.core.runs import FlowRun
 from penstock.store.interface import Transaction
+from penstock.store.work import WorkRow
+
+
+def is_with_workers(tx: Transaction, run_id: str) -> bool:
+    """Whether a worker has the run, or is to have it."""
+    return _work(tx, run_id) is not None
 
 
 def refuse_if_workers(tx: Transaction, run: FlowRun) -> None:
     """Raise `AlreadyRunning` while the run is with workers: one of them would execute it as well."""
-    work = tx.work.look(run.id)
-    if work is None or work.status == "done":
+    work = _work(tx, run.id)
+    if work is None:
         return
     name = run.name
     if work.status == "claimed":
@@ -30,3 +36,9 @@ def refuse_if_workers(tx: Transaction, run: FlowRun) -> None:
         hint=f"`penstock worker start -p {work.work_pool}` starts one; to go on here instead, "
         f"`penstock flow-run cancel {name}` first",
     )
+
+
+def _work(tx: Transaction, run_id: str) -> WorkRow | None:
+    """What workers have still to do with the run."""
+    work = tx.work.look(run_id)
+    return None if work is None or work.status == "done" else work
