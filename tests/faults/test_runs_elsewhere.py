@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.lab.figures import Measured
-from tests.lab.lab import Client, Lab, Machine
+from tests.lab.lab import PENSTOCK, Client, Lab, Machine
 from tests.lab.oracle import LEAVING_SECONDS
 from tests.lab.proxy import FlakyProxy
 from tests.lab.waiting import Stopwatch, last, until
@@ -112,24 +113,33 @@ def test_a_process_that_is_killed_is_known_to_be_dead_at_once_and_its_run_goes_o
         program = laptop.start("waits", gate=gate)
         run = only_run(client)
         lab.effects.until([run])
+        beside = at_the_server(lab, "flow-run", "resume", client.run(run).name)
 
         watch = Stopwatch()
         program.kill()
         crashed = client.until_state(run, "Crashed", seconds=20)
         measured(known_after_seconds=watch.seconds)
         elsewhere = other.call("flow-run", "resume", crashed.name)
+        after_it = at_the_server(lab, "flow-run", "rerun", crashed.name, "--from", "effect-0")
         gate.open()
         resumed = laptop.call("flow-run", "resume", crashed.name)
         until_sent(laptop)
 
         assert "died" in (crashed.state_message or "")
-        assert elsewhere.returncode != 0
-        assert "only there it can go on" in elsewhere.stderr
+        for refused in (elsewhere, beside, after_it):
+            assert refused.returncode != 0
+            assert "only there it can go on" in refused.stderr
         assert resumed.returncode == 0, resumed.stderr
         assert (client.run(run).state_name, client.run(run).attempt) == ("Completed", 2)
         assert len(lab.effects.of(run, "effect")) == 5
         lab.reopened[run] += 1
         lab.check()
+
+
+def at_the_server(lab: Lab, *line: str) -> subprocess.CompletedProcess[str]:
+    """A command in the server's own home."""
+    environ = lab.environment(lab.servers[0].home, {})
+    return subprocess.run([*PENSTOCK, *line], env=environ, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_when_the_process_that_sends_is_killed_another_one_goes_on_and_nothing_is_there_twice(tmp_path: Path):

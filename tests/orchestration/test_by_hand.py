@@ -44,7 +44,7 @@ def interrupt(plant: Plant, run: str, attempt: int = 2) -> None:
 
 def refused(plant: Plant, run: str) -> str:
     with pytest.raises(errors.AlreadyRunning) as caught, plant.store.reading() as tx:
-        by_hand.refuse_if_workers(tx, overview.flow_run(tx, run))
+        by_hand.refuse_if_others(tx, overview.flow_run(tx, run))
     return f"{caught.value.message}. {caught.value.hint}".replace(plant.run(run).name, "NAME")
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_a_worker_has_is_not_gone_on_with_by_hand_until_it_has_told_o
     assert refused(plant, run).startswith("Worker `w1` has not done with this run: `NAME`. ")
     plant.exit(run, 1)
     with plant.store.reading() as tx:
-        by_hand.refuse_if_workers(tx, overview.flow_run(tx, run))
+        by_hand.refuse_if_others(tx, overview.flow_run(tx, run))
 
 
 def test_a_run_that_is_retried_or_that_its_worker_gave_back_is_not_gone_on_with_by_hand(plant: Plant):
@@ -96,7 +96,7 @@ def test_a_suspended_run_is_left_to_workers_until_it_is_cancelled(plant: Plant):
         "The run is suspended, and a worker goes on with it: `NAME`. `penstock flow-run resume NAME`"
     )
     with plant.store.reading() as tx:
-        by_hand.refuse_if_workers(tx, overview.flow_run(tx, run))
+        by_hand.refuse_if_others(tx, overview.flow_run(tx, run))
 
 
 # ── while a process executes it by hand ──────────────────────────────────────────────────────────────────────────────

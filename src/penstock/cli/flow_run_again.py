@@ -117,7 +117,7 @@ def fork(
 def _found(session: Session, run: str | None, *, goes_on: bool = False) -> tuple[FlowRun, int]:
     """The run (None: the newest), and how many of its task runs have completed. Subflow runs are refused.
 
-    With ``goes_on``, so are runs that are with workers.
+    With ``goes_on``, so are runs that are with workers, or another home's.
     """
     with session.asking() as tx:
         try:
@@ -132,7 +132,7 @@ def _found(session: Session, run: str | None, *, goes_on: bool = False) -> tuple
                 f"Flow run `{found.name}` is a subflow run of `{root.name}`", hint=f"name that run: `{root.name}`"
             )
         if goes_on:
-            by_hand.refuse_if_workers(tx, found)
+            by_hand.refuse_if_others(tx, found)
         counts = overview.state_counts(tx, found.id)
     return found, sum(count.task_runs for count in counts if count.state_type is StateType.COMPLETED)
 
@@ -150,10 +150,7 @@ def _refuse_elsewhere(session: Session, run: str, error: errors.NotFound) -> Non
         raise errors.RunsElsewhere(
             f"Workers execute this run: `{name}`", hint=f"`penstock flow-run retry {name}` lets one go on with it"
         )
-    raise errors.RunsElsewhere(
-        f"The run was started by hand in another home, and only there it can go on: `{name}`",
-        hint=f"`penstock flow-run resume {name}` on the machine where it was started does it",
-    )
+    raise by_hand.elsewhere(name)
 
 
 def _code(run: FlowRun, file: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Going on by hand with a run of a deployment: while no worker executes it, or is about to."""
+"""Going on with a run by hand: while no worker executes it, or is about to, and where its own home is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,21 @@ def is_with_workers(tx: Transaction, run_id: str) -> bool:
     return _work(tx, run_id) is not None
 
 
-def refuse_if_workers(tx: Transaction, run: FlowRun) -> None:
-    """Raise `AlreadyRunning` while the run is with workers: one of them would execute it as well."""
+def elsewhere(name: str) -> errors.RunsElsewhere:
+    """Why nobody goes on here with a run of another home."""
+    return errors.RunsElsewhere(
+        f"The run was started by hand in another home, and only there it can go on: `{name}`",
+        hint=f"`penstock flow-run resume {name}` on the machine where it was started does it",
+    )
+
+
+def refuse_if_others(tx: Transaction, run: FlowRun) -> None:
+    """Raise `AlreadyRunning` while the run is with workers, and `RunsElsewhere` when another home has sent it.
+
+    They would execute it as well.
+    """
+    if tx.runs_elsewhere.row(run.id) is not None:
+        raise elsewhere(run.name)
     work = _work(tx, run.id)
     if work is None:
         return

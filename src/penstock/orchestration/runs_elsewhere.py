@@ -20,7 +20,7 @@ from penstock.orchestration.lost import conclude_cancelled, mark_lost
 from penstock.orchestration.projection import FOUND
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import FlowRow
-from penstock.store.runs_elsewhere import ElsewhereRow
+from penstock.store.runs_elsewhere import DEAD, ElsewhereRow
 
 MAX_RUNS = 10_000
 BATCH = 100
@@ -44,8 +44,11 @@ def report_alive(tx: Transaction, given: ask.ReportAlive) -> list[Judged]:
     ]
     ends_at = tx.now + int(LEASE_SECONDS * 1e6)
     before = tx.runs_elsewhere.rows(each.run_id for each in mine)
-    tx.runs_elsewhere.save(ElsewhereRow(each.run_id, each.attempt, given.shipper_id, tx.now, ends_at) for each in mine)
-    for each in mine:
+    living = [each for each in mine if not _is_dead(before.get(each.run_id), each)]
+    tx.runs_elsewhere.save(
+        ElsewhereRow(each.run_id, each.attempt, given.shipper_id, tx.now, ends_at) for each in living
+    )
+    for each in living:
         if each in given.runs and each.run_id in before and before[each.run_id].lease_ends_at is None:
             _find(tx, known.get(each.run_id), each)
     judged = (_judged(known.get(each.run_id), each, is_mine=each in mine) for each in held)
@@ -56,7 +59,7 @@ def report_lost(tx: Transaction, given: ask.ReportLost) -> None:
     tx.lock(given.run_id)
     known = tx.runs_elsewhere.row(given.run_id)
     if known is not None and known.attempt <= given.attempt:
-        tx.runs_elsewhere.forget([given.run_id])
+        tx.runs_elsewhere.save([replace(known, attempt=given.attempt, shipper_id=DEAD, lease_ends_at=None)])
     if tx.work.look(given.run_id) is not None:
         return  # a worker's run: that tells, or its lease ends
     row = tx.flow_runs.row(given.run_id)
@@ -105,6 +108,11 @@ def _judged(row: FlowRow | None, held: Held, *, is_mine: bool) -> Judged:
     elif row is not None and row.state_type == StateType.CANCELLING:
         verdict, reason = Verdict.CANCEL, row.state_message or ""
     return Judged(run_id=held.run_id, attempt=held.attempt, verdict=verdict, reason=reason)
+
+
+def _is_dead(row: ElsewhereRow | None, held: Held) -> bool:
+    """Whether the death of this attempt's process was reported: a sign of life that comes later is an old one."""
+    return row is not None and row.shipper_id == DEAD and row.attempt >= held.attempt
 
 
 def _is_over(row: FlowRow | None, held: Held) -> bool:

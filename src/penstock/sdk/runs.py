@@ -411,14 +411,14 @@ def _exit(error: errors.JournalLost) -> NoReturn:
 def _past_of(here: Environment, run: str, *, goes_on: bool = False) -> tuple[Past, str]:
     """What is kept of earlier attempts, and the id of the run that is meant.
 
-    With ``goes_on``, raises `AlreadyRunning` while the run is with workers.
+    With ``goes_on``, raises `AlreadyRunning` while the run is with workers, and `RunsElsewhere` for another home's.
     """
     from penstock.orchestration import by_hand, local, overview  # noqa: PLC0415  the store is for those who look back
 
     with local.open_home(here.settings, here.clock) as home, home.reading() as tx:
         found = overview.flow_run(tx, run)
         if goes_on:
-            by_hand.refuse_if_workers(tx, found)
+            by_hand.refuse_if_others(tx, found)
     if found.root_run_id != found.id:
         raise errors.UsageError(
             f"Flow run `{found.name}` is a subflow run: it goes on with the run that called it",

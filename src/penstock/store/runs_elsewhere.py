@@ -10,6 +10,9 @@ from msgspec.structs import astuple
 from penstock.store.connection import Connection, chunks
 from penstock.store.sql import statements
 
+DEAD = ""
+"""Who ships a run whose process is known to be dead. It is still another home's."""
+
 
 class ElsewhereRow(msgspec.Struct, frozen=True, gc=False):
     """A row of ``run_elsewhere``."""
