@@ -501,6 +501,26 @@ def test_a_run_that_failed_can_be_retried_and_goes_on_in_a_new_attempt(plant: Pl
     assert (state, claim.attempt) == ("AwaitingRetry", 2)
 
 
+def test_the_history_of_a_workers_run_tells_what_it_waited_for_and_how_it_went_on(plant: Plant):
+    run = claimed(plant)
+    plant.exit(run, 1, ExitReason.CRASHED, message="Killed by signal 9")
+    plant.claim()
+    plant.begin(run, 2)
+    plant.end(run, 2)
+
+    told = [(each.name, each.message) for each in plant.ask(of_runs.ListFlowRunStates(run=run))]
+
+    assert told == [
+        ("Scheduled", None),
+        ("Pending", "Claimed by worker w1"),
+        ("Running", None),
+        ("Resuming", "Killed by signal 9"),
+        ("Pending", "Claimed by worker w1"),
+        ("Running", None),
+        ("Completed", None),
+    ]
+
+
 def test_a_run_is_retried_though_its_queue_was_deleted_and_not_without_its_pool(plant: Plant):
     plant.ask(of_pools.CreateWorkPool(name="gpu"))
     plant.start_worker("g", pool="gpu")

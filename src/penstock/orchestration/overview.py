@@ -260,6 +260,10 @@ def state_history(tx: Transaction, run_id: str) -> list[StateChange]:
 
 def _change(record: records.AnyRecord | None, run_id: str, attempt: int) -> StateChange | None:
     match record:
+        case records.FlowRunCreated(flow_run_id=of) if of == run_id:
+            return StateChange(record.at, StateType.SCHEDULED, "Scheduled", None, attempt, 1)
+        case records.FlowRunDirected(flow_run_id=of) if of == run_id:
+            return StateChange(record.at, StateType(record.type), record.name, record.message, attempt, 1)
         case records.FlowRunBegan(flow_run_id=of) | records.TaskRunBegan(task_run_id=of) if of == run_id:
             return StateChange(record.at, StateType.RUNNING, "Running", None, attempt, 1)
         case (
