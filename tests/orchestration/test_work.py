@@ -769,6 +769,15 @@ def test_job_variables_that_no_worker_could_use_are_refused_when_the_run_is_made
     assert plant.create(job_variables={"env": {"A": "1"}})
 
 
+def test_job_variables_change_single_values_of_the_deployments_infrastructure(plant: Plant):
+    plant.deploy(infrastructure={"env": {"A": "1", "B": "2"}, "working_dir": "/data"})
+    plant.create(job_variables={"env.B": "3", "env": {"C": "4"}})
+
+    (claim,) = plant.claim()
+
+    assert claim.job.infrastructure == {"env": {"A": "1", "B": "3", "C": "4"}, "working_dir": "/data"}
+
+
 def test_deleting_a_deployment_cancels_what_has_not_begun(plant: Plant):
     under_way = claimed(plant)
     waiting = plant.create()

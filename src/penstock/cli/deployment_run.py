@@ -24,7 +24,9 @@ Tags = Annotated[tuple[str, ...], Parameter(name=("-t", "--tag"), metavar="TAG",
 Variables = Annotated[
     tuple[str, ...],
     Parameter(
-        name=("-jv", "--job-variable"), metavar="NAME=VALUE", help="A value of the infrastructure, for this run."
+        name=("-jv", "--job-variable"),
+        metavar="NAME=VALUE",
+        help="A value of the infrastructure, for this run, as in `env.TZ=UTC`.",
     ),
 ]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeAlias
 import msgspec
 
 from penstock import errors
+from penstock.core.infrastructure import overridden
 from penstock.core.schedules import Schedule
 from penstock.core.slots import Policy
 
@@ -194,7 +195,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             entrypoint=spec.entrypoint,
             code=spec.code,
             parameters=dict(parameters),
-            infrastructure={**spec.infrastructure, **variables},
+            infrastructure=overridden(spec.infrastructure, variables),
             timeout_seconds=spec.timeout_seconds,
             asked_by_run_id=asked_by_run_id,
         )

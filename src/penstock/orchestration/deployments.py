@@ -15,7 +15,7 @@ import msgspec
 from penstock import errors
 from penstock.core import parameter_schemas, wire
 from penstock.core.deployments import SHORT_NAME, Deployment, DeploymentSpec, ScheduleSpec, ScheduleState
-from penstock.core.infrastructure import process_job
+from penstock.core.infrastructure import overridden, process_job
 from penstock.core.operations import Page, checked_limit
 from penstock.core.operations import deployments as ask
 from penstock.core.runs import FlowRun
@@ -186,7 +186,8 @@ def run_deployment(tx: Transaction, given: ask.RunDeployment) -> FlowRun:
     parameters = {**spec.parameters, **given.parameters}
     check_parameters(spec, parameters)
     if given.job_variables and spec.infrastructure.get("type", "process") == "process":
-        process_job({}, {**spec.infrastructure, **given.job_variables})  # raises what a worker would, which is too late
+        # Raises what a worker would, which is too late.
+        process_job({}, overridden(spec.infrastructure, given.job_variables))
     run = NewRun(
         spec=spec,
         run_id=tx.new_id(),

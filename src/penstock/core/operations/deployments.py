@@ -160,7 +160,7 @@ class RunDeployment(Request[FlowRun], frozen=True, kw_only=True):
     priority: int = 0
     """Within its queue, a lower number comes first."""
     job_variables: dict[str, Any] = {}
-    """Laid over the deployment's ``infrastructure``."""
+    """Laid over the deployment's ``infrastructure``, each value by itself: ``{"env.TZ": "UTC"}``."""
     parent_flow_run_id: str | None = None
     parent_task_run_id: str | None = None
     asked_by_run_id: str | None = None
