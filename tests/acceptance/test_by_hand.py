@@ -10,10 +10,7 @@ from tests.acceptance.place import Place, write
 
 from penstock.core.operations.flow_runs import GetFlowRun, ListFlowRuns
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself"),
-]
+pytestmark = pytest.mark.slow
 
 FLOWS = """
 import os
@@ -50,6 +47,7 @@ def state(place: Place, run: str) -> str:
     return place.ask(GetFlowRun(run=run)).state_name
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage handles SIGTERM itself")
 def test_its_process_is_ended_when_it_is_cancelled_with_a_server_and_without(place: Place, failed: str):
     process = place.start("flow-run", "resume", failed)
     process.says("ready")

@@ -23,6 +23,7 @@ from penstock.orchestration.local import Home
 from penstock.orchestration.rescue import Rescued
 from penstock.orchestration.scheduling import Looking, Scheduled
 from penstock.store.interface import Store
+from penstock.testing import FakeClock
 
 R = TypeVar("R")
 
@@ -145,6 +146,13 @@ class Plant:
 
     def rescue(self) -> Rescued:
         return rescue.run_once(self.store)
+
+    def schedule_for(self, minutes: int, clock: FakeClock) -> None:
+        """The scheduler looks now, and after each of so many minutes."""
+        self.schedule()
+        for _ in range(minutes):
+            clock.advance(60)
+            self.schedule()
 
     def schedule(self) -> Scheduled:
         done = scheduling.run_once(self.store, self.looking)

@@ -126,10 +126,7 @@ def test_a_clock_that_jumps_and_comes_back_makes_no_run_twice_and_the_schedule_l
     plant.schedule()
     ahead = runs(plant)
     clock._now -= timedelta(**jump) // timedelta(microseconds=1)
-    plant.schedule()
-    for _ in range(3):
-        clock.advance(60)
-        plant.schedule()
+    plant.schedule_for(3, clock)
     after = runs(plant)
 
     assert len(ahead) - len(before) <= most
@@ -178,20 +175,14 @@ def test_a_paused_schedule_makes_no_runs_and_another_one_does(plant: Plant, cloc
 
 def test_with_overlap_skip_a_slot_does_not_run_while_an_earlier_run_is_unfinished(plant: Plant, clock: FakeClock):
     plant.deploy("nightly", every_minute(policy=Policy(overlap="skip")))
-    plant.schedule()
-    for _ in range(2):
-        clock.advance(60)
-        plant.schedule()
+    plant.schedule_for(2, clock)
 
     assert [each.reason for each in slots(plant)] == ["still_running", None]
 
 
 def test_with_overlap_queue_one_a_run_waits_and_starts_when_the_earlier_one_has_ended(plant: Plant, clock: FakeClock):
     plant.deploy("nightly", every_minute(policy=Policy(overlap="queue_one")))
-    plant.schedule()
-    for _ in range(2):
-        clock.advance(60)
-        plant.schedule()
+    plant.schedule_for(2, clock)
     (first,) = plant.claim(limit=9)
     plant.begin(first.run_id, 1)
     plant.end(first.run_id, 1)

@@ -22,10 +22,7 @@ def every_minute(overlap: Overlap) -> ScheduleSpec:
 
 def one_under_way_and_one_that_waits(plant: Plant, clock: FakeClock) -> tuple[str, str]:
     plant.deploy("nightly", every_minute("queue_one"))
-    plant.schedule()
-    for _ in range(2):
-        clock.advance(60)
-        plant.schedule()
+    plant.schedule_for(2, clock)
     (first,) = plant.claim(limit=9)
     plant.begin(first.run_id, 1)
     (second,) = {each.run_id for each in slots(plant) if each.run_id is not None} - {first.run_id}

@@ -278,7 +278,7 @@ def test_a_run_whose_only_worker_lacks_its_code_is_set_aside_after_three_attempt
         found.append(timed.exit(run, claim.attempt, ExitReason.LACKING, message="no such folder"))
 
     assert found == ["Resuming", "Resuming", "Poison"]
-    assert timed.run(run).state_message == "Set aside after 3 attempts that could not begin. The last: no such folder"
+    assert timed.run(run).state_message == "Set aside after 3 attempts without progress. The last: no such folder"
 
 
 def test_a_run_whose_code_some_workers_lack_waits_for_those_that_are_busy(timed: Plant, clock: FakeClock):

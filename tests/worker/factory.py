@@ -245,9 +245,12 @@ class Factory:
         with self.store.reading() as tx:
             return [row.message for row in tx.logs.page([run_id], limit=1000)]
 
-    def close(self) -> None:
+    def stop_workers(self) -> None:
         for running in self.workers:
             running.stop()
         for running in self.workers:
             running.join()
+
+    def close(self) -> None:
+        self.stop_workers()
         self.store.close()

@@ -31,10 +31,7 @@ from penstock.orchestration import work
 def served(factory: Factory) -> Iterator[Served]:
     with serving(factory.store) as served:
         yield served
-        for running in factory.workers:  # while there is a server to tell
-            running.stop()
-        for running in factory.workers:
-            running.join()
+        factory.stop_workers()  # while there is a server to tell
 
 
 @contextmanager

@@ -69,10 +69,7 @@ def served(factory: Factory) -> Iterator[Served]:
     with serving(factory.store) as served:
         factory.deploy(FLOWS, flow="child")
         yield served
-        for running in factory.workers:
-            running.stop()
-        for running in factory.workers:
-            running.join()
+        factory.stop_workers()
 
 
 def start(factory: Factory, served: Served, flow: str) -> str:

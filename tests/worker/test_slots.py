@@ -36,10 +36,7 @@ def served(factory: Factory) -> Iterator[Served]:
     with serving(factory.store) as served:
         factory.ask(ask.CreateConcurrencyLimit(name="tag:db", limit=1))
         yield served
-        for running in factory.workers:
-            running.stop()
-        for running in factory.workers:
-            running.join()
+        factory.stop_workers()
 
 
 def in_use(factory: Factory) -> tuple[list[str | None], list[str | None]]:

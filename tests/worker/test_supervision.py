@@ -633,7 +633,7 @@ def test_a_folder_that_the_worker_does_not_have_is_told_with_the_machine_and_wha
         "(put it there, start a worker where it is, or deploy with a git repository or `--upload`, "
         "which any worker can get)"
     )
-    assert factory.ended(run).state_message == f"Set aside after 3 attempts that could not begin. The last: {told}"
+    assert factory.ended(run).state_message == f"Set aside after 3 attempts without progress. The last: {told}"
     assert told in factory.logs(run)
     assert any(text.endswith(f"Flow run {factory.run(run).name!r} - {told}") for text in worker.shown)
 

@@ -199,7 +199,7 @@ def test_code_that_is_found_nowhere_is_looked_for_three_times(factory: Factory, 
     ended = factory.ended(run)
     assert ended.state_name == "Poison"
     assert (ended.state_message or "").startswith(
-        "Set aside after 3 attempts that could not begin. The last: There is no such folder"
+        "Set aside after 3 attempts without progress. The last: There is no such folder"
     )
 
 

@@ -47,7 +47,7 @@ def _started(run: FlowRun, style: Style) -> Cell:
     """When it began; if it has not, for people when it is to. Nothing of a run that ended before."""
     if run.started_at is None and run.is_final:
         return Cell("")
-    if run.started_at is None and run.due_at is not None and not run.is_final and style.human:
+    if run.started_at is None and run.due_at is not None and style.human:
         return Cell(f"due {humanize.due(run.due_at, style.now)}")
     return style.time(run.started_at or run.due_at or run.created_at)
 

@@ -13,6 +13,11 @@ from penstock.core.result_records import ResultRecord
 from penstock.core.states import FINAL, StateType
 
 
+def begun_by_hand(work_pool: str | None, worker: str | None, started_at: int | None) -> bool:
+    """Of a root run: whether it was a process started by hand, not a worker's, that began it last."""
+    return work_pool is None or (worker is None and started_at is not None)
+
+
 class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a flow, through all its attempts."""
 
@@ -62,8 +67,8 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_by_hand(self) -> bool:
-        """Of a root run: whether it was a process started by hand, not a worker's, that began it last."""
-        return self.work_pool is None or (self.worker is None and self.started_at is not None)
+        """See `begun_by_hand`."""
+        return begun_by_hand(self.work_pool, self.worker, self.started_at)
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):

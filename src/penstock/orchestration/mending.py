@@ -18,6 +18,7 @@ from penstock.orchestration.deployments import put_back_schedules
 from penstock.orchestration.flow_runs import direct, finish
 from penstock.orchestration.fold import record
 from penstock.orchestration.suspended import end_without_worker
+from penstock.orchestration.turns import overlap_of
 from penstock.orchestration.work_pools import queue_of, wake
 from penstock.store.interface import Store, Transaction
 from penstock.store.rows import FlowRow, texts_in, unpack
@@ -194,7 +195,7 @@ def _bring_up_to_date(tx: Transaction, work: WorkRow, run: FlowRow) -> None:
 
 
 def _waits_its_turn(tx: Transaction, work: WorkRow, schedule: str) -> bool:
-    specs = [each.schedule_spec() for each in tx.schedules.of([work.deployment_id or ""]) if each.name == schedule]
-    return any(each.policy.overlap == "queue_one" for each in specs) and any(
-        status != "held" for _, status in tx.work.of_schedule(work.deployment_id or "", schedule)
+    deployment_id = work.deployment_id or ""
+    return overlap_of(tx, deployment_id, schedule) == "queue_one" and any(
+        status != "held" for _, status in tx.work.of_schedule(deployment_id, schedule)
     )

@@ -15,7 +15,7 @@ def waits_its_turn(tx: Transaction, work: WorkRow) -> bool:
     """
     if work.deployment_id is None or work.schedule is None:
         return False
-    if _overlap(tx, work.deployment_id, work.schedule) != "queue_one":
+    if overlap_of(tx, work.deployment_id, work.schedule) != "queue_one":
         return False
     others = [run_id for run_id, status in tx.work.of_schedule(work.deployment_id, work.schedule) if status != "held"]
     rows = {row.id: row for row in tx.flow_runs.rows(others)}
@@ -31,7 +31,7 @@ def give_turn(tx: Transaction, deployment_id: str, schedule: str) -> None:
     """Let the next run of a schedule start, if one waits and none is under way; all that wait, if they may overlap."""
     unfinished = tx.work.of_schedule(deployment_id, schedule)
     held = [run_id for run_id, status in unfinished if status == "held"]
-    if held and _overlap(tx, deployment_id, schedule) == "allow":
+    if held and overlap_of(tx, deployment_id, schedule) == "allow":
         _start(tx, held)
     elif len(held) == len(unfinished):
         _start(tx, held[:1])
@@ -46,7 +46,7 @@ def _start(tx: Transaction, run_ids: list[str]) -> None:
             wake(tx, held.work_pool)
 
 
-def _overlap(tx: Transaction, deployment_id: str, schedule: str) -> Overlap | None:
+def overlap_of(tx: Transaction, deployment_id: str, schedule: str) -> Overlap | None:
     """What the schedule says, if it is there still."""
     found = [each.schedule_spec() for each in tx.schedules.of([deployment_id]) if each.name == schedule]
     return found[0].policy.overlap if found else None

@@ -164,7 +164,7 @@ def conclude(tx: Transaction, work: WorkRow, reason: ExitReason, message: str) -
     if reason is ExitReason.LOST:
         count = f"{work.losses} attempts without progress that ended with what was around them"
     elif reason is ExitReason.LACKING:
-        count = f"{work.losses} attempts that could not begin"
+        count = f"{work.losses} attempts without progress"
     type_, name, told = _final(what, message, count)
     direct(tx, work, type_, name, told, by=work.cancelled_by or "", lost=True, crashed=crashed)
     finish(tx, work)

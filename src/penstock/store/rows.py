@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.core.result_records import ResultRecord
-from penstock.core.runs import Artifact, Event, FlowRun, LogEntry, TaskRun
+from penstock.core.runs import Artifact, Event, FlowRun, LogEntry, TaskRun, begun_by_hand
 from penstock.core.states import StateType
 
 pack = msgspec.msgpack.Encoder().encode
@@ -91,8 +91,8 @@ class FlowRow(msgspec.Struct, gc=False):
 
     @property
     def is_by_hand(self) -> bool:
-        """Of a root run: whether it was a process started by hand, not a worker's, that began it last."""
-        return not self.is_managed or (self.worker is None and self.started_at is not None)
+        """See `begun_by_hand`."""
+        return begun_by_hand(self.work_pool, self.worker, self.started_at)
 
     def view(self) -> FlowRun:
         return FlowRun(
