@@ -501,6 +501,20 @@ def test_a_run_that_failed_can_be_retried_and_goes_on_in_a_new_attempt(plant: Pl
     assert (state, claim.attempt) == ("AwaitingRetry", 2)
 
 
+def test_a_worker_that_hands_a_run_over_as_it_stops_is_not_given_it_again_by_a_question_of_before(plant: Plant):
+    run = claimed(plant)
+    plant.start_worker("w2")
+
+    handed = of_work.ReportExit(run_id=run, worker_id="w1", attempt=1, reason=ExitReason.DRAINED, draining=True)
+    plant.ask(handed)
+    asked_before = plant.claim("w1")
+    plant.heartbeat("w1")  # which was under way, and did not know yet that it stops
+    asked_after = plant.claim("w1")
+
+    assert (asked_before, asked_after) == ([], [])
+    assert [each.run_id for each in plant.claim("w2")] == [run]
+
+
 def test_the_history_of_a_workers_run_tells_what_it_waited_for_and_how_it_went_on(plant: Plant):
     run = claimed(plant)
     plant.exit(run, 1, ExitReason.CRASHED, message="Killed by signal 9")

@@ -360,6 +360,21 @@ def test_a_worker_that_stops_hands_its_runs_to_others_at_once(factory: Factory):
 
 
 @pytest.mark.slow
+def test_a_worker_that_stops_gets_none_of_its_runs_again_before_the_server_has_heard_that_it_stops(factory: Factory):
+    runs = [factory.create(factory.deploy(WAITS)) for _ in range(3)]
+    first = factory.work("one")
+    until(lambda: len(factory.stamps("pids")) == 3)
+    factory.server.is_deaf.add(Heartbeat)
+    first.stop()
+    first.join()
+    factory.server.is_deaf.clear()
+    (factory.code / "go").touch()
+    factory.work("two")
+
+    assert [factory.ended(run).attempt for run in runs] == [2, 2, 2]
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_told_twice_does_not_wait(factory: Factory):
     source = PRELUDE + (
         "@flow\ndef main():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    stamp('up')\n    time.sleep(600)\n"

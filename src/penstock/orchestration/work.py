@@ -70,7 +70,8 @@ def claim_flow_runs(tx: Transaction, given: ask.ClaimFlowRuns) -> list[Claim]:
 
 def heartbeat(tx: Transaction, given: ask.Heartbeat) -> list[ask.Judged]:
     worker = claims.worker_of(tx, given.worker_id)
-    status = "draining" if given.draining else "online"
+    # It may have been under way since before the worker was told to stop.
+    status = "draining" if given.draining or worker.status == "draining" else "online"
     tx.work_pools.see_worker(worker.id, tx.now, status)
     held = {each.run_id: each for each in given.runs}
     known = tx.work.rows(held)
@@ -100,6 +101,8 @@ def pin_commit(tx: Transaction, given: ask.PinCommit) -> str:
 def report_exit(tx: Transaction, given: ask.ReportExit) -> FlowRun:
     work = _work(tx, given.run_id)
     tx.lock(given.run_id)
+    if given.draining:
+        tx.work_pools.see_worker(given.worker_id, tx.now, "draining")
     if _is_of(work, given.worker_id, given.attempt):
         conclude(tx, work, given.reason, given.message)
     row = tx.flow_runs.row(given.run_id)

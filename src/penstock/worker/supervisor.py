@@ -400,6 +400,7 @@ class Supervisor:
             reason=ending.reason,
             message=plain_text.storable(ending.message),
             exit_code=ending.exit_code,
+            draining=self._stop is Stop.DRAIN,
         )
         try:
             self._patiently(lambda: self._place.server.ask(report), self._is_time_up)

@@ -111,6 +111,8 @@ class ReportExit(Request[FlowRun], frozen=True, kw_only=True):
     reason: ExitReason
     message: str = ""
     exit_code: int | None = None
+    draining: bool = False
+    """Whether the worker is about to stop: a question for work that it has asked before is answered with nothing."""
 
 
 @operation("POST", "/flow-runs/{run_id}/commit", Permission.WORK, is_idempotent=True)
