@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -32,14 +33,17 @@ class Scripted:
         self.meanwhile: list[Callable[[], object]] = []
         self.away = 0
         """So many more requests are not answered."""
+        self._looking = threading.Lock()
 
     def ask(self, request: Request[Any]) -> Any:
         self.asked.append(request)
         if self.away:
             self.away -= 1
             raise errors.ServerUnreachable("The server cannot be reached")
-        if isinstance(request, GetFlowRun) and self.meanwhile:
-            self.meanwhile.pop(0)()
+        if isinstance(request, GetFlowRun):
+            with self._looking:  # several may, at once
+                if self.meanwhile:
+                    self.meanwhile.pop(0)()
         return self.plant.ask(request)
 
     def close(self) -> None:
@@ -336,7 +340,11 @@ def test_an_outage_pauses_the_flow(server: Scripted, tested: Harness):
 
 
 def test_an_async_flow_awaits_several_at_once(server: Scripted):
-    server.meanwhile = [server.plant.work_off]
+    def work_off() -> None:
+        server.meanwhile.append(work_off)  # whoever looks first may do so before all of them are there
+        server.plant.work_off()
+
+    server.meanwhile = [work_off]
 
     @flow
     async def gathers() -> list[str]:
